@@ -11,8 +11,9 @@ from spartito.errors import NotesError, ParameterError
 from spartito.evaluation import transcription as scoring
 from spartito.notes.notes import Notes
 
-mir_eval = pytest.importorskip("mir_eval")
 multipitch = pytest.importorskip("mir_eval.multipitch")
+plain = pytest.importorskip("mir_eval.transcription")
+with_velocity = pytest.importorskip("mir_eval.transcription_velocity")
 
 
 def notes_of(*rows):
@@ -48,7 +49,6 @@ def by_mir_eval(reference, estimate):
     ours, theirs = scoring._intervals(reference), scoring._intervals(estimate)
     pitches = (ours, hz(reference), theirs, hz(estimate))
     loud = (ours, hz(reference), reference.velocity, theirs, hz(estimate), estimate.velocity)
-    plain, with_velocity = mir_eval.transcription, mir_eval.transcription_velocity
     return {
         "note": plain.precision_recall_f1_overlap(*pitches, offset_ratio=None)[:3],
         "note_with_offset": plain.precision_recall_f1_overlap(*pitches)[:3],
