@@ -16,7 +16,17 @@ import numpy as np
 from spartito.errors import NotesError
 from spartito.notes.tempo import TempoMap
 
-__all__ = ["CONTROL_DTYPE", "NOTE_DTYPE", "SUSTAIN", "Notes", "Track", "extend_by_pedal"]
+__all__ = [
+    "BEND_DTYPE",
+    "CONTROL_DTYPE",
+    "NOTE_DTYPE",
+    "SUSTAIN",
+    "Notes",
+    "Track",
+    "extend_by_pedal",
+    "merge",
+    "pedal_intervals",
+]
 
 NOTE_DTYPE = np.dtype(
     [
@@ -47,6 +57,7 @@ class Track:
     controls: np.ndarray = _empty(CONTROL_DTYPE)  # (n,) sorted by time
     bends: np.ndarray = _empty(BEND_DTYPE)  # (n,) sorted by time
     lyrics: tuple[tuple[float, str], ...] = ()  # seconds, text
+    channel: int = -1  # MIDI channel 0..15 a file gave it; -1: to be chosen when it is written
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +104,7 @@ class Notes:
     def from_arrays(cls, onset, offset, pitch, velocity=64, *, track=0, confidence=1.0, **fields) -> Notes:
         """Notes from columns of equal length (or scalars): seconds, seconds, MIDI numbers, 1..127."""
         array = np.zeros(len(np.atleast_1d(np.asarray(onset, dtype=np.float64))), dtype=NOTE_DTYPE)
-        for name, values in zip(
-            NOTE_DTYPE.names, (onset, offset, pitch, velocity, track, confidence), strict=True
-        ):
+        for name, values in zip(NOTE_DTYPE.names, (onset, offset, pitch, velocity, track, confidence), strict=True):
             array[name] = values
         return cls(array, **fields)
 
@@ -242,9 +251,7 @@ def extend_by_pedal(array: np.ndarray, pedal: np.ndarray) -> np.ndarray:
         offset[inside] = pedal[span[inside], 1]
     order = np.lexsort((array["onset"], array["pitch"]))
     here, following = order[:-1], order[1:]
-    again = (array["pitch"][here] == array["pitch"][following]) & (
-        array["onset"][following] > array["onset"][here]
-    )
+    again = (array["pitch"][here] == array["pitch"][following]) & (array["onset"][following] > array["onset"][here])
     here, following = here[again], following[again]
     offset[here] = np.minimum(offset[here], array["onset"][following])
     return offset
