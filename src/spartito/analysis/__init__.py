@@ -1,0 +1,1 @@
+"""What a piece is made of: beats, bars, chords, melody."""

@@ -1,0 +1,249 @@
+"""MusicXML that notation programs and engravers understand.
+
+partitura writes the notes, voices, ties and signatures; this file adds what its writer leaves out: title and
+composer in their places, the printed tempo, beams, octave signs, whole-bar rests and the brace of a piano, and
+puts the file into the compressed container when asked.
+
+Source: MusicXML 4.0 (W3C Music Notation Community Group, https://www.w3.org/2021/06/musicxml40/).
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from pathlib import Path
+
+from spartito import __version__
+
+__all__ = ["musicxml", "write_mxl"]
+
+_FLAGS = {"eighth": 1, "16th": 2, "32nd": 3, "64th": 4, "128th": 5}
+_UNITS = {"q": ("quarter", 0), "q.": ("quarter", 1), "h": ("half", 0), "e": ("eighth", 0)}
+_DOCTYPE = (
+    b'<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
+    b'"http://www.musicxml.org/dtds/partwise.dtd">'
+)
+
+
+def musicxml(score) -> bytes:
+    """MusicXML (UTF-8) of a `Score`."""
+    import partitura
+    from lxml import etree
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = partitura.save_musicxml(score.partitura)
+    root = etree.fromstring(raw, etree.XMLParser(remove_blank_text=True, remove_comments=True))
+    _header(root, title=score.title, composer=score.composer, etree=etree)
+    for part, source in zip(root.iter("part"), score.partitura.parts):
+        _finish_part(part, source, etree)
+    root.set("version", "4.0")
+    body = etree.tostring(root, encoding="UTF-8", pretty_print=True)
+    return b'<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n' + _DOCTYPE + b"\n" + body
+
+
+def _header(root, *, title: str, composer: str, etree) -> None:
+    for tag in ("work", "movement_title", "movement_number", "movement-title", "identification"):
+        for element in root.findall(tag):
+            root.remove(element)
+    head = []
+    if title:
+        work = etree.Element("work")
+        etree.SubElement(work, "work-title").text = title
+        head.append(work)
+    identification = etree.Element("identification")
+    if composer:
+        etree.SubElement(identification, "creator", type="composer").text = composer
+    encoding = etree.SubElement(identification, "encoding")
+    etree.SubElement(encoding, "software").text = f"spartito {__version__}"
+    head.append(identification)
+    for place, element in enumerate(head):
+        root.insert(place, element)
+
+
+def _finish_part(part, source, etree) -> None:
+    import partitura.score as ps
+
+    measures = list(part.iter("measure"))
+    bars = list(source.iter_all(ps.Measure))
+    starts = [bar.start.t for bar in bars]
+    signatures = {s.start.t: (s.beats, s.beat_type) for s in source.iter_all(ps.TimeSignature)}
+    two_staves = any(note.findtext("staff") == "2" for note in part.iter("note")) or any(
+        (clef.staff or 1) == 2 for clef in source.iter_all(ps.Clef)
+    )
+    metre = (4, 4)
+    for measure, bar in zip(measures, bars):
+        metre = signatures.get(bar.start.t, metre)
+        divisions = int(source.quarter_duration_map(bar.start.t))
+        full = 4 * divisions * metre[0] // metre[1]
+        length = bar.end.t - bar.start.t
+        missing = max(0, full - length) if bar is bars[0] else 0
+        if missing:
+            measure.set("implicit", "yes")
+        _attributes(measure, etree, two_staves=two_staves and bar is bars[0])
+        _beam(measure, divisions=divisions, metre=metre, missing=missing, etree=etree)
+        for rest in measure.iter("rest"):
+            note = rest.getparent()
+            if note.find("type") is None and note.findtext("duration") == str(length):
+                rest.set("measure", "yes")
+    for tempo in source.iter_all(ps.Tempo):
+        _at(measures, starts, tempo.start.t, _metronome(tempo, etree), etree)
+    for number, sign in enumerate(source.iter_all(ps.OctaveShiftDirection)):
+        kind = "down" if getattr(sign, "shift_type", "down") == "down" else "up"
+        for place, what in ((sign.start.t, kind), (sign.end.t, "stop")):
+            direction = etree.Element("direction", placement="above" if kind == "down" else "below")
+            holder = etree.SubElement(direction, "direction-type")
+            etree.SubElement(
+                holder, "octave-shift", type=what, size="8", number=str((sign.staff or 1) + number * 0)
+            )
+            etree.SubElement(direction, "staff").text = str(sign.staff or 1)
+            _at(measures, starts, place, direction, etree, closing=what == "stop", staff=str(sign.staff or 1))
+
+
+def _metronome(tempo, etree):
+    direction = etree.Element("direction", placement="above")
+    holder = etree.SubElement(direction, "direction-type")
+    metronome = etree.SubElement(holder, "metronome")
+    name, dots = _UNITS.get(tempo.unit or "q", ("quarter", 0))
+    etree.SubElement(metronome, "beat-unit").text = name
+    for _ in range(dots):
+        etree.SubElement(metronome, "beat-unit-dot")
+    etree.SubElement(metronome, "per-minute").text = str(round(tempo.bpm))
+    etree.SubElement(direction, "staff").text = "1"
+    return direction
+
+
+def _attributes(measure, etree, *, two_staves: bool) -> None:
+    """The order of children MusicXML asks for, and the number of staves where they first appear."""
+    order = ("divisions", "key", "time", "staves", "clef", "staff-details")
+    for attributes in measure.findall("attributes"):
+        for staves in attributes.findall("staves"):
+            attributes.remove(staves)
+    first = measure.find("attributes")
+    if two_staves and first is not None:
+        etree.SubElement(first, "staves").text = "2"
+    for attributes in measure.findall("attributes"):
+        attributes[:] = sorted(attributes, key=lambda e: order.index(e.tag) if e.tag in order else len(order))
+
+
+def _at(measures, starts, tick: int, direction, etree, *, closing: bool = False, staff: str = "") -> None:
+    """Insert a direction before the first note (of that staff) at or after `tick`, or after the last before it."""
+    import bisect
+
+    b = bisect.bisect_right(starts, tick - (1 if closing else 0)) - 1
+    measure = measures[max(0, min(b, len(measures) - 1))]
+    cursor, onset, best = starts[b], starts[b], None
+    for child in measure:
+        duration = int(child.findtext("duration") or 0)
+        if child.tag == "backup":
+            cursor -= duration
+        elif child.tag == "forward":
+            cursor += duration
+        elif child.tag == "note":
+            if child.find("chord") is None:
+                onset = cursor
+            if child.find("grace") is None and child.find("chord") is None:
+                cursor += duration
+            mine = not staff or child.findtext("staff", "1") == staff
+            if closing:
+                if mine and onset < tick:
+                    best = child
+            elif mine and onset >= tick and best is None:
+                best = child
+    if best is None:
+        place = len(measure)
+        attributes = measure.findall("attributes")
+        if not closing and attributes:
+            place = measure.index(attributes[0]) + 1
+        measure.insert(place, direction)
+    elif closing:
+        following = measure.index(best) + 1
+        while following < len(measure) and measure[following].find("chord") is not None:
+            following += 1
+        measure.insert(following, direction)
+    else:
+        measure.insert(measure.index(best), direction)
+
+
+# -- beams --------------------------------------------------------------------------------------------------
+
+
+def _beam(measure, *, divisions: int, metre: tuple[int, int], missing: int, etree) -> None:
+    """Join flagged notes of one voice inside a beat (inside half a bar for plain eighths in 4/4 and 2/2)."""
+    unit = 4 * divisions // metre[1]
+    beat = 3 * unit if metre[0] % 3 == 0 and metre[1] >= 8 else unit
+    voices: dict[str, list] = {}
+    cursor = missing
+    for child in measure:
+        duration = int(child.findtext("duration") or 0)
+        if child.tag == "backup":
+            cursor -= duration
+        elif child.tag == "forward":
+            cursor += duration
+        elif child.tag == "note":
+            if child.find("chord") is not None or child.find("grace") is not None:
+                continue
+            voices.setdefault(child.findtext("voice", "1"), []).append((cursor, duration, child))
+            cursor += duration
+    for events in voices.values():
+        group: list = []
+        for i, (start, _, note) in enumerate(events):
+            flags = _FLAGS.get(note.findtext("type", ""), 0) if note.find("rest") is None else 0
+            joined = bool(group) and flags and _same_group(group, (start, flags), beat, metre)
+            adjacent = i > 0 and events[i - 1][0] + events[i - 1][1] == start
+            if not (joined and adjacent):
+                _draw(group, beat, etree)
+                group = []
+            if flags:
+                group.append((start, flags, note))
+        _draw(group, beat, etree)
+
+
+def _same_group(group, new, beat: int, metre: tuple[int, int]) -> bool:
+    first, start = group[0][0], new[0]
+    if first // beat == start // beat:
+        return True
+    plain = all(flags == 1 for _, flags, *_ in group) and new[1] == 1
+    plain = plain and all(note.find("time-modification") is None for _, _, note in group)
+    return plain and metre in ((4, 4), (2, 2)) and first // (2 * beat) == start // (2 * beat) and metre[1] == 4
+
+
+def _draw(group, beat: int, etree) -> None:
+    if len(group) < 2:
+        return
+    flags = [f for _, f, _ in group]
+    for i, (_, count, note) in enumerate(group):
+        elements = []
+        for level in range(1, count + 1):
+            before = i > 0 and flags[i - 1] >= level
+            after = i + 1 < len(group) and flags[i + 1] >= level
+            if before and after:
+                text = "continue"
+            elif before:
+                text = "end"
+            elif after:
+                text = "begin"
+            else:
+                text = "backward hook" if i > 0 else "forward hook"
+            element = etree.Element("beam", number=str(level))
+            element.text = text
+            elements.append(element)
+        # after staff, before notations
+        place = len(note)
+        notations = note.find("notations")
+        if notations is not None:
+            place = note.index(notations)
+        for offset, element in enumerate(elements):
+            note.insert(place + offset, element)
+
+
+def write_mxl(content: bytes, path: Path) -> None:
+    """Compressed MusicXML: a zip archive with a table of contents."""
+    container = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<container><rootfiles>'
+        '<rootfile full-path="score.musicxml" media-type="application/vnd.recordare.musicxml+xml"/>'
+        "</rootfiles></container>\n"
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("META-INF/container.xml", container)
+        archive.writestr("score.musicxml", content)
