@@ -1,4 +1,6 @@
-"""MIDI in and out: files, symusic scores, pretty_midi objects.
+"""MIDI in and out: `Notes` of a file, and a file of `Notes`.
+
+Bytes are handled by `notes/smf.py`; objects of symusic and pretty_midi by `notes/exchange.py`.
 
 Kept by reading and writing, to the tick: notes (pitch, velocity, both ends), every control change, pitch bends,
 programs, channels, drum flags, track names (also of empty tracks), lyrics, markers, tempo map, time and key
@@ -14,8 +16,9 @@ How a file is understood:
 * One `Track` for each track of the file, channel and program. Controls belong to a channel, so those before the
   first program change, or under a program that plays no note, go with the nearest program that does. A track that
   says nothing is dropped, as are controls of a channel on which nothing plays, where a track mixes channels.
-* The title is a text 'Title: ...' or else the name of the first track, when that track plays no notes or is the only
-  one; the composer a text 'Composer: ...'. In karaoke files the texts are the lyrics. Cue points become markers.
+* The title is a text 'Title: ...' or else the name of the first track, when that track plays no notes or is the
+  only one; the composer a text 'Composer: ...'. In karaoke files the texts are the lyrics. Cue points become
+  markers.
 * Names are UTF-8, or Latin-1 where that fails.
 
 In writing, at equal ticks: program, controls, bends, then note-offs before note-ons (a note of zero length keeps
@@ -28,7 +31,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,14 @@ import numpy as np
 from spartito.errors import NotesError
 from spartito.files import atomic_path
 from spartito.notes import smf
+from spartito.notes.exchange import (
+    from_pretty_midi,
+    from_symusic,
+    to_pretty_midi,
+    to_symusic,
+    to_ticks,
+    whole_clock,
+)
 from spartito.notes.notes import BEND_DTYPE, CONTROL_DTYPE, NOTE_DTYPE, Notes, Track
 from spartito.notes.tempo import KeySignature, TempoMap, TimeSignature
 
@@ -152,7 +162,7 @@ def parse_midi(data: bytes) -> Notes:
 
 def midi_bytes(notes: Notes) -> bytes:
     """The bytes of a MIDI file of format 1 that says what `notes` says; errors as `write_midi`."""
-    clock = _whole(notes.tempo_map)
+    clock = whole_clock(notes.tempo_map)
     array = notes.array
     if len(array) and (array["pitch"].min() < 0 or array["pitch"].max() > 127):
         raise NotesError("MIDI has the pitches 0 to 127; some notes lie outside")
@@ -230,6 +240,9 @@ def _parts(messages: np.ndarray, programs: dict[int, int], playing: set[int]):
         plays = np.diff(np.searchsorted(ons, edges)) > 0
         begin = edges[:-1][plays]
         values = np.concatenate([[default], own["data1"][changes].astype(np.int64)])[plays]
+        if len(np.unique(values)) == 1:
+            yield channel, int(values[0]), own
+            continue
         segment = np.maximum(np.searchsorted(begin, np.arange(len(own)), side="right") - 1, 0)
         value = values[segment]
         # An off belongs to the program under which its note began, so ends are paired before the split.
@@ -321,22 +334,8 @@ def _title(file: smf.MidiFile) -> tuple[str, str]:
 # -- to messages ----------------------------------------------------------------------------------------------
 
 
-def _whole(clock: TempoMap) -> TempoMap:
-    """The same clock with whole ticks and whole microseconds per quarter, as MIDI says them."""
-    changes = np.rint(clock.changes)
-    if changes[:, 1].max() >= 1 << 24:
-        raise NotesError("MIDI cannot say a tempo below 3.6 quarter notes per minute")
-    changes[:, 1] = np.maximum(changes[:, 1], 1)
-    changes[:, 0] = np.maximum(changes[:, 0], 0)
-    return replace(clock, changes=changes[np.append(np.diff(changes[:, 0]) > 0, True)])
-
-
-def _ticks(times, clock: TempoMap) -> np.ndarray:
-    return np.maximum(np.rint(clock.seconds_to_ticks(times)), 0).astype(np.int64)
-
-
 def _ticked(events, clock: TempoMap) -> list[tuple[int, bytes]]:
-    return sorted(((int(_ticks(time, clock)), _encoded(text)) for time, text in events), key=lambda e: e[0])
+    return sorted(((int(to_ticks(time, clock)), _encoded(text)) for time, text in events), key=lambda e: e[0])
 
 
 def _encoded(text: str) -> bytes:
@@ -382,7 +381,7 @@ def _channels(notes: Notes) -> list[int]:
 
 def _messages(array: np.ndarray, track: Track, channel: int, clock: TempoMap) -> np.ndarray:
     """All messages of one track in the order in which they are written."""
-    onset, offset = _ticks(array["onset"], clock), _ticks(array["offset"], clock)
+    onset, offset = to_ticks(array["onset"], clock), to_ticks(array["offset"], clock)
     offset = np.maximum(onset, offset)
     velocity = np.clip(array["velocity"], 1, 127)  # 0 would mean a release
     bends = np.clip(track.bends["value"].astype(np.int64) + BEND_CENTRE, 0, 2 * BEND_CENTRE - 1)
@@ -391,8 +390,8 @@ def _messages(array: np.ndarray, track: Track, channel: int, clock: TempoMap) ->
         raise NotesError("MIDI has the control numbers 0 to 127; some controls lie outside")
     columns = [  # rank at equal ticks, tick, status, data1, data2
         (0, np.zeros(1, dtype=np.int64), PROGRAM, np.array([track.program]), np.zeros(1)),
-        (1, _ticks(controls["time"], clock), CONTROL, controls["number"], np.clip(controls["value"], 0, 127)),
-        (2, _ticks(track.bends["time"], clock), BEND, bends & 127, bends >> 7),
+        (1, to_ticks(controls["time"], clock), CONTROL, controls["number"], np.clip(controls["value"], 0, 127)),
+        (2, to_ticks(track.bends["time"], clock), BEND, bends & 127, bends >> 7),
         (np.where(offset > onset, 3, 5), offset, OFF, array["pitch"], np.full(len(array), RELEASE_VELOCITY)),
         (4, onset, ON, array["pitch"], velocity),
     ]
@@ -405,132 +404,3 @@ def _messages(array: np.ndarray, track: Track, channel: int, clock: TempoMap) ->
     # Of notes struck together on one key the shorter goes first, as the reader pairs first in, first out.
     length = np.concatenate([np.zeros(len(rank) - len(array), dtype=np.int64), offset - onset])
     return messages[np.lexsort((length, rank, messages["tick"]))]
-
-
-# -- symusic and pretty_midi ----------------------------------------------------------------------------------
-
-
-def from_symusic(score) -> Notes:
-    """`Notes` of a symusic Score (in ticks, quarters or seconds). symusic keeps neither title nor channels."""
-    return replace(parse_midi(score.to("tick").dumps_midi()), title="", composer="")
-
-
-def to_symusic(notes: Notes):
-    """A symusic Score in ticks; times are rounded as in a file. Tracks correspond one to one."""
-    import symusic
-
-    clock = _whole(notes.tempo_map)
-    if len(notes) and _ticks(notes.duration, clock) > np.iinfo(np.int32).max:
-        raise NotesError("the piece is too long for symusic: more than two thousand million ticks")
-
-    def ticks(times) -> np.ndarray:
-        return _ticks(times, clock).astype(np.int32)
-
-    score = symusic.Score(clock.ticks_per_quarter)
-    score.tempos.extend([symusic.Tempo(time=int(tick), mspq=int(mspq)) for tick, mspq in clock.changes])
-    score.time_signatures.extend(
-        [symusic.TimeSignature(s.tick, s.numerator, s.denominator) for s in clock.time_signatures]
-    )
-    score.key_signatures.extend([symusic.KeySignature(s.tick, s.fifths, s.mode) for s in clock.key_signatures])
-    score.markers.extend([symusic.TextMeta(int(ticks(time)), text) for time, text in notes.markers])
-    for i, source in enumerate(notes.tracks):
-        track = symusic.Track(source.name, source.program, source.is_drum)
-        array = notes.array[notes.array["track"] == i]
-        onset = ticks(array["onset"])
-        track.notes = symusic.Note.from_numpy(
-            onset,
-            np.maximum(ticks(array["offset"]) - onset, 0),
-            array["pitch"].astype(np.int8),
-            np.clip(array["velocity"], 1, 127).astype(np.int8),
-        )
-        track.controls = symusic.ControlChange.from_numpy(
-            ticks(source.controls["time"]),
-            source.controls["number"].astype(np.uint8),
-            source.controls["value"].astype(np.uint8),
-        )
-        track.pitch_bends = symusic.PitchBend.from_numpy(
-            ticks(source.bends["time"]), source.bends["value"].astype(np.int32)
-        )
-        track.lyrics.extend([symusic.TextMeta(int(ticks(time)), text) for time, text in source.lyrics])
-        score.tracks.append(track)
-    return score
-
-
-def from_pretty_midi(midi) -> Notes:
-    """`Notes` of a `pretty_midi.PrettyMIDI`; its times in seconds are taken over unrounded."""
-    scales = np.array(midi._tick_scales, dtype=np.float64).reshape(-1, 2)  # tick, seconds per tick
-    changes = np.column_stack([scales[:, 0], np.round(scales[:, 1] * midi.resolution * 1e6, 6)])
-    plain = TempoMap(ticks_per_quarter=midi.resolution, changes=changes)
-
-    def tick(seconds: float) -> int:
-        return int(_ticks(seconds, plain))
-
-    clock = replace(
-        plain,
-        time_signatures=tuple(
-            TimeSignature(tick(s.time), s.numerator, s.denominator) for s in midi.time_signature_changes
-        ),
-        key_signatures=tuple(
-            KeySignature(tick(s.time), _fifths(s.key_number), s.key_number // 12)
-            for s in midi.key_signature_changes
-        ),
-    )
-    arrays, tracks = [], []
-    for i, part in enumerate(midi.instruments):
-        rows = [(n.start, n.end, n.pitch, n.velocity, i, 1.0) for n in part.notes]
-        arrays.append(np.array(rows, dtype=NOTE_DTYPE))
-        controls = np.array([(c.time, c.number, c.value) for c in part.control_changes], dtype=CONTROL_DTYPE)
-        bends = np.array([(b.time, b.pitch) for b in part.pitch_bends], dtype=BEND_DTYPE)
-        tracks.append(
-            Track(
-                name=part.name,
-                program=part.program,
-                is_drum=bool(part.is_drum),
-                controls=controls[np.argsort(controls["time"], kind="stable")],
-                bends=bends[np.argsort(bends["time"], kind="stable")],
-                lyrics=tuple((float(t.time), t.text) for t in midi.lyrics) if i == 0 else (),
-            )
-        )
-    return Notes(
-        np.concatenate(arrays) if arrays else np.zeros(0, dtype=NOTE_DTYPE),
-        tracks=tuple(tracks) or (Track(name="piano"),),
-        tempo_map=clock,
-    )
-
-
-def to_pretty_midi(notes: Notes):
-    """A `pretty_midi.PrettyMIDI`; times stay unrounded. It has no markers, and one list of lyrics for all."""
-    import pretty_midi as pm
-
-    clock = notes.tempo_map
-    midi = pm.PrettyMIDI(resolution=clock.ticks_per_quarter)
-    scale = 1e-6 / clock.ticks_per_quarter
-    midi._tick_scales = [(int(round(tick)), mspq * scale) for tick, mspq in clock.changes]
-    last = max([notes.duration, *(c["time"][-1] for t in notes.tracks for c in (t.controls, t.bends) if len(c))])
-    midi._update_tick_to_time(int(_ticks(last, clock)) + 1)
-    midi.time_signature_changes = [
-        pm.TimeSignature(s.numerator, s.denominator, float(clock.ticks_to_seconds(s.tick)))
-        for s in clock.time_signatures
-    ]
-    midi.key_signature_changes = [
-        pm.KeySignature((7 * s.fifths + 9 * s.mode) % 12 + 12 * s.mode, float(clock.ticks_to_seconds(s.tick)))
-        for s in clock.key_signatures
-    ]
-    midi.lyrics = [pm.Lyric(text, time) for t in notes.tracks for time, text in t.lyrics]
-    for i, track in enumerate(notes.tracks):
-        part = pm.Instrument(track.program, track.is_drum, track.name)
-        array = notes.array[notes.array["track"] == i]
-        part.notes = [
-            pm.Note(velocity, pitch, onset, offset)
-            for onset, offset, pitch, velocity in array[["onset", "offset", "pitch", "velocity"]].tolist()
-        ]
-        part.control_changes = [pm.ControlChange(n, v, t) for t, n, v in track.controls.tolist()]
-        part.pitch_bends = [pm.PitchBend(v, t) for t, v in track.bends.tolist()]
-        midi.instruments.append(part)
-    return midi
-
-
-def _fifths(key_number: int) -> int:
-    """Sharps (flats negative) of pretty_midi's key number (0..11 major from C, 12..23 minor), -5..6."""
-    tonic = key_number % 12 + (3 if key_number >= 12 else 0)  # of the relative major
-    return (7 * tonic + 5) % 12 - 5

@@ -242,7 +242,9 @@ def _union(spans: np.ndarray) -> np.ndarray:
 def extend_by_pedal(array: np.ndarray, pedal: np.ndarray) -> np.ndarray:
     """(n,) seconds at which each note of `array` (NOTE_DTYPE) stops sounding under `pedal` ((m, 2), disjoint).
 
-    A note that still sounds when its key is struck again ends there, pedal or not.
+    A note that still sounds when its key is struck again ends there, pedal or not. Notes on one key at one and the
+    same time do not cut each other, so no note is cut to nothing, and a note whose key is held for no time is kept:
+    each note that was played still counts (the specification, 3.1, deletes such notes).
     """
     offset = array["offset"].copy()
     if len(pedal):

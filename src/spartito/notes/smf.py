@@ -91,7 +91,7 @@ def parse(data: bytes) -> MidiFile:
         if kind == b"MTrk":
             chunk, stop = _track(data, position, position + length, number=len(chunks) + 1)
             chunks.append(chunk)
-            # A track that ends in the middle of its chunk may have a wrong length: trust it only if a chunk follows.
+            # A length can be wrong: trust it when another chunk, or nothing, follows.
             after = position + length
             position = after if data[after : after + 4].isalpha() or after >= len(data) else stop
         elif chunks and not kind.isalpha():
@@ -118,15 +118,20 @@ def _clock(division: int) -> tuple[int, int | None]:
 
 
 def _number(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """A variable-length number and the position after it; IndexError when it runs out of the track."""
+    """A variable-length number and the position after it; IndexError when it runs out of the track.
+
+    The format allows four bytes. Some programs write a fifth, a negative 32-bit number in disguise.
+    """
     value = 0
-    for i in range(position, min(position + 4, end)):
+    for i in range(position, min(position + 5, end)):
         value = value << 7 | data[i] & 0x7F
         if data[i] < 0x80:
+            if i - position == 4 and value & 0x80000000:
+                value = (value & 0xFFFFFFFF) - (1 << 32)
             return value, i + 1
-    if position + 4 > end:
+    if position + 5 > end:
         raise IndexError
-    raise ValueError("a number of more than four bytes")
+    raise ValueError("a number of more than five bytes")
 
 
 def _track(data: bytes, position: int, declared: int, *, number: int) -> tuple[Chunk, int]:
@@ -146,7 +151,7 @@ def _track(data: bytes, position: int, declared: int, *, number: int) -> tuple[C
                     position = match.end()
                     continue
             delta, position = _number(data, position, end)
-            tick += delta
+            tick = max(tick + delta, 0)
             status = data[position] if position < end else -1
             if status >= 0x80:
                 position += 1
@@ -162,15 +167,15 @@ def _track(data: bytes, position: int, declared: int, *, number: int) -> tuple[C
                 if kind == END_OF_TRACK:
                     end = position  # whatever follows is no music
                     break
-                if position + length > end:
+                if length < 0 or position + length > end:
                     raise IndexError
                 metas.append((tick, kind, data[position : position + length]))
                 position += length
             elif status in (0xF0, 0xF7):
                 length, position = _number(data, position, end)
-                position += length
-                if position > end:
+                if length < 0 or position + length > end:
                     raise IndexError
+                position += length
             elif status > 0xF0:
                 position += _SYSTEM_DATA.get(status, 0)
             else:
@@ -193,7 +198,10 @@ def _track(data: bytes, position: int, declared: int, *, number: int) -> tuple[C
     if single:
         runs.append(np.array(single, dtype=MESSAGE_DTYPE))
     messages = np.concatenate(runs) if runs else np.zeros(0, dtype=MESSAGE_DTYPE)
-    return Chunk(messages, tuple(metas), tick), end
+    if np.any(np.diff(messages["tick"]) < 0):  # after a negative delta time
+        messages = messages[np.argsort(messages["tick"], kind="stable")]
+    last = max([tick, *messages["tick"][-1:].tolist(), *(meta[0] for meta in metas)])
+    return Chunk(messages, tuple(metas), last), end
 
 
 def _decode(run: bytes, tick: int, running: int) -> np.ndarray:
