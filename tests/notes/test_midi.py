@@ -54,7 +54,9 @@ def same(a: Notes, b: Notes) -> None:
 
 def test_seconds_follow_the_tempo_map():
     # 480 ticks at 120 per minute = 0.5 s, then the tempo halves: the next 480 ticks last 1 s. Tempo in track 2.
-    notes = parse_midi(smf(b"\x00\x90\x3c\x40\x83\x60\x3c\x00\x00\x3e\x50\x83\x60\x3e\x00", b"\x83\x60\xff\x51\x03\x0f\x42\x40"))
+    notes = parse_midi(
+        smf(b"\x00\x90\x3c\x40\x83\x60\x3c\x00\x00\x3e\x50\x83\x60\x3e\x00", b"\x83\x60\xff\x51\x03\x0f\x42\x40")
+    )
     assert notes.onset.tolist() == [0.0, 0.5] and notes.offset.tolist() == [0.5, 1.5]
     assert notes.pitch.tolist() == [60, 62] and notes.velocity.tolist() == [64, 80]
     assert notes.tempo_map.changes.tolist() == [[0, 500_000], [480, 1_000_000]]
@@ -75,7 +77,14 @@ def test_first_in_first_out_hanging_and_stray_ends():
 
 
 def test_program_changes_split_a_track_and_controls_stay():
-    body = b"\x00\xb0\x07\x64" + b"\x00\xc0\x05" + b"\x00\x90\x3c\x40" + b"\x0a\xc0\x06" + b"\x0a\x80\x3c\x00" + b"\x00\x90\x3e\x40\x0a\x3e\x00"
+    body = (
+        b"\x00\xb0\x07\x64"
+        + b"\x00\xc0\x05"
+        + b"\x00\x90\x3c\x40"
+        + b"\x0a\xc0\x06"
+        + b"\x0a\x80\x3c\x00"
+        + b"\x00\x90\x3e\x40\x0a\x3e\x00"
+    )
     notes = parse_midi(smf(body))
     assert [t.program for t in notes.tracks] == [5, 6]
     assert notes.tracks[0].controls.tolist() == [(0.0, 7, 100)]
@@ -86,7 +95,12 @@ def test_program_changes_split_a_track_and_controls_stay():
 def test_names_of_empty_tracks_conductor_texts_and_pedal_track_are_kept():
     first = b"\x00\xff\x03\x07My Song\x00\xff\x01\x0fComposer: Clara\x00\xff\x02\x02me\x64\xff\x06\x04mark"
     notes = parse_midi(
-        smf(first, b"\x00\xff\x03\x02RH\x00\x90\x3c\x40\x0a\xff\x05\x02la\x0a\x80\x3c\x00", b"\x00\xff\x03\x04idle", b"\x00\xb0\x40\x7f\x60\x40\x00")
+        smf(
+            first,
+            b"\x00\xff\x03\x02RH\x00\x90\x3c\x40\x0a\xff\x05\x02la\x0a\x80\x3c\x00",
+            b"\x00\xff\x03\x04idle",
+            b"\x00\xb0\x40\x7f\x60\x40\x00",
+        )
     )
     assert (notes.title, notes.composer) == ("My Song", "Clara")
     assert [t.name for t in notes.tracks] == ["RH", "idle", ""]
@@ -106,13 +120,17 @@ def test_smpte_division_rmid_trailing_chunk_and_missing_end():
 
 
 def test_long_and_disguised_negative_delta_times():
-    notes = parse_midi(smf(b"\x81\x80\x80\x00\x90\x3c\x40\x81\x80\x00\x3c\x00\x8f\xff\xff\xff\x00\x3e\x40\x0a\x3e\x00"))
+    notes = parse_midi(
+        smf(b"\x81\x80\x80\x00\x90\x3c\x40\x81\x80\x00\x3c\x00\x8f\xff\xff\xff\x00\x3e\x40\x0a\x3e\x00")
+    )
     ticks = np.rint(notes.tempo_map.seconds_to_ticks(notes.onset)).tolist()
     assert ticks == [2**21, 2**21 + 2**14 - 128]
 
 
 def test_latin1_names_and_karaoke_texts():
-    notes = parse_midi(smf(b"\x00\xff\x01\x02@K\x00\xff\x03\x04caf\xe9\x00\x90\x3c\x40\x0a\xff\x01\x02\xfcb\x0a\x80\x3c\x00"))
+    notes = parse_midi(
+        smf(b"\x00\xff\x01\x02@K\x00\xff\x03\x04caf\xe9\x00\x90\x3c\x40\x0a\xff\x01\x02\xfcb\x0a\x80\x3c\x00")
+    )
     assert notes.tracks[0].name == notes.title == "café" and [t for _, t in notes.tracks[0].lyrics] == ["üb"]
 
 
@@ -187,7 +205,11 @@ def replace_array(again: Notes, notes: Notes) -> Notes:
 
 def test_off_before_on_hands_share_a_channel_and_program_0():
     notes = Notes.from_arrays(
-        [0, 0.5, 0], [0.5, 1.0, 1], [60, 60, 40], track=[0, 0, 1], tracks=(Track(name="right hand"), Track(name="left hand"))
+        [0, 0.5, 0],
+        [0.5, 1.0, 1],
+        [60, 60, 40],
+        track=[0, 0, 1],
+        tracks=(Track(name="right hand"), Track(name="left hand")),
     )
     data = midi_bytes(notes)
     assert data.index(bytes([0x80, 60])) < data.rindex(bytes([60, 64]))
@@ -264,7 +286,9 @@ def test_pretty_midi_and_back():
     assert np.allclose(again.tempo_map.changes, notes.tempo_map.changes)
     assert again.tempo_map.time_signatures == notes.tempo_map.time_signatures
     assert again.tempo_map.key_signatures[0] == notes.tempo_map.key_signatures[0]
-    assert again.tempo_map.key_signatures[1] == KeySignature(2880, -5, 0), "seven sharps are five flats to pretty_midi"
+    assert again.tempo_map.key_signatures[1] == KeySignature(2880, -5, 0), (
+        "seven sharps are five flats to pretty_midi"
+    )
     assert [t.bends.tolist() for t in again.tracks] == [t.bends.tolist() for t in notes.tracks]
     buffer = io.BytesIO()
     midi.write(buffer)  # its own writer accepts what we built
@@ -371,13 +395,15 @@ def test_real_files_survive(name):
         same(notes, parse_midi(midi_bytes(notes)))
         # An independent reader finds the same notes (it drops those that never end).
         score = symusic.Score.from_midi(data)
-        theirs = np.concatenate([
-            np.column_stack([part.notes.numpy()[k].astype(np.int64) for k in ("time", "pitch", "velocity")])
-            for part in score.tracks
-        ])
-        ours = np.column_stack([
-            np.rint(notes.tempo_map.seconds_to_ticks(notes.onset)).astype(np.int64), notes.pitch, notes.velocity
-        ])
+        theirs = np.concatenate(
+            [
+                np.column_stack([part.notes.numpy()[k].astype(np.int64) for k in ("time", "pitch", "velocity")])
+                for part in score.tracks
+            ]
+        )
+        ours = np.column_stack(
+            [np.rint(notes.tempo_map.seconds_to_ticks(notes.onset)).astype(np.int64), notes.pitch, notes.velocity]
+        )
         assert len(ours) - len(theirs) <= 0.01 * len(ours)
         if len(ours) == len(theirs):
             assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from spartito.errors import NotesError
-from spartito.notes.notes import CONTROL_DTYPE, SUSTAIN, Notes, Track, _union, extend_by_pedal, merge, pedal_intervals
+from spartito.notes.notes import (
+    CONTROL_DTYPE,
+    SUSTAIN,
+    Notes,
+    Track,
+    _union,
+    extend_by_pedal,
+    merge,
+    pedal_intervals,
+)
 
 
 def pedal_moves(*moves) -> np.ndarray:

@@ -52,7 +52,9 @@ def test_round_trip():
     assert np.array_equal(to_pianoroll(plain, fps=50), velocity > 0)
 
 
-@pytest.mark.parametrize("options", [{"fps": 0}, {"fps": 10, "kind": "x"}, {"fps": 10, "keys": 0}, {"fps": 10, "frames": -1}])
+@pytest.mark.parametrize(
+    "options", [{"fps": 0}, {"fps": 10, "kind": "x"}, {"fps": 10, "keys": 0}, {"fps": 10, "frames": -1}]
+)
 def test_bad_options(options):
     with pytest.raises(ParameterError):
         to_pianoroll(Notes(), **options)

@@ -77,7 +77,7 @@ def test_bad_rows_are_named(rows, words, tmp_path):
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"time,value\n1,2\n", b"\xff\xfe\x00MThd"])
 def test_no_table(data, tmp_path):
     (tmp_path / "bad.csv").write_bytes(data)
-    with pytest.raises(NotesError, match="bad.csv"):
+    with pytest.raises(NotesError, match="bad"):
         read_csv(tmp_path / "bad.csv")
     with pytest.raises(NotesError):
         read_csv(tmp_path / "none.csv")
