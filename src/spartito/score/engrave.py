@@ -1,18 +1,17 @@
 """Engraving: MusicXML to pages.
 
-verovio draws the pages as SVG; svglib and reportlab turn them into one PDF.
+verovio draws the pages as SVG; `score.pdf` turns them into one PDF.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spartito.errors import MissingExtraError, NotesError
 
-__all__ = ["engrave", "write_pdf"]
+__all__ = ["engrave"]
 
 PAGE_WIDTH, PAGE_HEIGHT = 2100, 2970  # A4 in tenths of a millimetre
-SCALE = 40  # per cent: a staff of about 7 mm, usual for piano music
+MARGIN = 120  # tenths of a millimetre
+SCALE = 88  # per cent: a staff of 6.3 mm, usual for piano music
 
 
 def engrave(musicxml: bytes) -> list[str]:
@@ -29,6 +28,10 @@ def engrave(musicxml: bytes) -> list[str]:
             "pageHeight": PAGE_HEIGHT * 100 // SCALE,
             "scale": SCALE,
             "header": "auto",
+            "pageMarginLeft": MARGIN,
+            "pageMarginRight": MARGIN,
+            "pageMarginTop": MARGIN,
+            "pageMarginBottom": MARGIN,
             "footer": "none",
             "breaks": "auto",
             "svgRemoveXlink": False,
@@ -37,28 +40,3 @@ def engrave(musicxml: bytes) -> list[str]:
     if not toolkit.loadData(musicxml.decode("utf-8")):
         raise NotesError("the score cannot be engraved: verovio does not accept its MusicXML")
     return [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
-
-
-def write_pdf(pages: list[str], path: Path, *, title: str = "", composer: str = "") -> None:
-    """Write SVG pages as one A4 PDF."""
-    try:
-        from reportlab.graphics import renderPDF
-        from reportlab.lib.pagesizes import A4
-        from reportlab.pdfgen.canvas import Canvas
-        from svglib.svglib import svg2rlg
-    except ImportError as error:
-        raise MissingExtraError("svglib and reportlab", extra="score", purpose="writing PDF") from error
-    import io
-
-    canvas = Canvas(str(path), pagesize=A4)
-    canvas.setTitle(title or "Score")
-    canvas.setAuthor(composer)
-    for page in pages:
-        drawing = svg2rlg(io.BytesIO(page.encode("utf-8")))
-        factor = A4[0] / drawing.width
-        canvas.saveState()
-        canvas.scale(factor, factor)
-        renderPDF.draw(drawing, canvas, 0, A4[1] / factor - drawing.height)
-        canvas.restoreState()
-        canvas.showPage()
-    canvas.save()

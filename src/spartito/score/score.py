@@ -95,7 +95,7 @@ class Score:
                 with atomic_path(target) as tmp:
                     tmp.write_text(page, encoding="utf-8")
         elif suffix == ".pdf":
-            from spartito.score.engrave import write_pdf
+            from spartito.score.pdf import write_pdf
 
             pages = self.to_svg()
             with atomic_path(path) as tmp:
