@@ -1,0 +1,84 @@
+"""Spectra and notes of many recordings on disk, for training that never decodes audio twice.
+
+A store is a folder. For each recording it holds `<name>.npy`, the `default` spectrum in float16 (62.5 frames a
+second), and `<name>.npz` with its notes as they sound and its pedal. The spectra are memory-mapped: a crop costs one
+read of its rows, and the operating system keeps what fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spartito.audio.features import front_end
+from spartito.audio.level import to_reference
+from spartito.errors import ParameterError
+from spartito.files import atomic_path
+from spartito.notes.notes import Notes
+
+__all__ = ["Item", "add", "open_store"]
+
+RATE = 16_000  # Hz
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording of a store."""
+
+    name: str
+    spectrum: np.ndarray  # (frames, bins) float16, memory-mapped
+    notes: np.ndarray  # (n, 4) float64, sorted by onset: onset s, offset s (sounding), pitch, velocity
+    pedal: np.ndarray | None  # (m, 2) seconds; None where the labels do not tell
+
+    @property
+    def frames(self) -> int:
+        return len(self.spectrum)
+
+
+def add(folder: Path, name: str, samples: np.ndarray, notes: Notes, *, pedal_known: bool) -> None:
+    """Analyse `samples` ((n,) float32, 16 kHz mono) at the reference level and keep them under `name`."""
+    samples, _ = to_reference(samples, RATE)
+    blocks = _spectrum_in_blocks(samples)
+    sounding = notes.sounding()
+    table = np.column_stack([sounding.onset, sounding.offset, sounding.pitch, sounding.velocity])
+    table = table[table[:, 1] > table[:, 0]]
+    with atomic_path(Path(folder, f"{name}.npz")) as path, path.open("wb") as file:
+        np.savez(file, notes=table, pedal=notes.pedal, pedal_known=pedal_known)
+    with atomic_path(Path(folder, f"{name}.npy")) as path, path.open("wb") as file:
+        np.save(file, blocks.astype(np.float16))
+
+
+def _spectrum_in_blocks(samples: np.ndarray, seconds: float = 30.0) -> np.ndarray:
+    """The whole spectrum, computed block by block with enough overlap that the seams are exact."""
+    transform = front_end("default")
+    margin = 8  # frames: more than half of the longest window
+    step = int(seconds * transform.fps)
+    parts = []
+    for first in range(0, transform.frames(len(samples)), step):
+        begin = max(0, first - margin)
+        part = transform(samples[begin * transform.hop : (first + step + margin) * transform.hop])
+        parts.append(part[first - begin : first - begin + step])
+    return np.concatenate(parts)
+
+
+def open_store(folder: Path, names: Iterable[str] | None = None) -> list[Item]:
+    """The recordings of a store, all or those named, in the order of their names."""
+    folder = Path(folder)
+    wanted = set(names) if names is not None else None
+    items = []
+    for path in sorted(folder.glob("*.npz")):
+        if wanted is not None and path.stem not in wanted:
+            continue
+        if not path.with_suffix(".npy").exists():
+            continue  # a run was interrupted between the two files
+        with np.load(path) as labels:
+            pedal = labels["pedal"] if labels["pedal_known"] else None
+            notes = labels["notes"]
+        spectrum = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        items.append(Item(path.stem, spectrum, notes, pedal))
+    if not items:
+        raise ParameterError(f"{folder} holds no prepared recordings: run  spartito train transcription --prepare  first")
+    return items

@@ -1,0 +1,311 @@
+"""How the default transcriber is trained: targets, augmentation, batches and loss.
+
+The network and its citations: `models/harmonic_transcriber.py`. Spectra come ready-made from stores
+(`training/data/store.py`); whatever varies from one visit to the next is done to the logarithmic spectrum, where a
+transposition is a shift, an equaliser an addition, and a room a smear of energy over time: a hundred times cheaper
+than doing it to the sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spartito.audio.features import BINS_PER_SEMITONE, LOG_FLOOR, front_end
+from spartito.evaluation.transcription import evaluate_transcription
+from spartito.models.harmonic_transcriber import KEYS, LOWEST_KEY, HarmonicTranscriber, HarmonicTranscriberConfig
+from spartito.notes.notes import Notes
+from spartito.peaks import PeakSettings, notes_from_curves
+from spartito.training.data.store import Item
+from spartito.training.loop import LoopConfig
+
+__all__ = ["CONFIGS", "TranscriptionRecipe", "batches", "loss", "make_validation", "targets"]
+
+SLOPE = 0.05  # s: the regression targets fall from 1 to 0 over this distance (Kong et al. 2021)
+FLOOR = float(np.log(LOG_FLOOR))
+NEPER = float(np.log(10) / 20)  # natural logarithms per decibel
+
+
+@dataclass(frozen=True)
+class TranscriptionRecipe:
+    """Network, data handling and loop."""
+
+    network: HarmonicTranscriberConfig = field(default_factory=HarmonicTranscriberConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    batch: int = 8
+    """Crops per batch."""
+    seconds: float = 8.0
+    """Length of a crop."""
+    shift: int = 4
+    """Widest transposition in semitones."""
+    detune: float = 0.35
+    """Widest mistuning in bins (a third of a semitone each)."""
+    gain: float = 8.0
+    """Widest change of level in dB."""
+    equaliser: float = 4.0
+    """Standard deviation in dB of the random frequency response at eight knots."""
+    room: float = 0.4
+    """Share of crops that get reverberation."""
+    noise: float = 0.5
+    """Share of crops that get background noise."""
+    onset_weight: float = 3.0
+    offset_weight: float = 1.5
+    frame_weight: float = 1.0
+    velocity_weight: float = 0.5
+    pedal_weight: float = 0.1
+
+
+CONFIGS = {
+    "tiny": TranscriptionRecipe(
+        network=HarmonicTranscriberConfig(channels=8, neighbour_layers=1, time_dilations=(1,), pedal_channels=4),
+        loop=LoopConfig(steps=20, warmup=2, precision="32-true", report_every=5, validate_every=20),
+        batch=2,
+        seconds=2.0,
+    ),
+    "small": TranscriptionRecipe(),
+    "paper": TranscriptionRecipe(
+        network=HarmonicTranscriberConfig(
+            channels=128, neighbour_layers=6, time_dilations=(1, 2, 4, 8, 16, 8, 4, 2), pedal_channels=64
+        ),
+        loop=LoopConfig(steps=200_000, average=0.9998),
+        batch=64,
+        seconds=10.0,
+    ),
+}
+
+
+# -- targets --------------------------------------------------------------------------------------------------
+
+
+def targets(
+    notes: np.ndarray, pedal: np.ndarray | None, *, first: int, frames: int, fps: float, shift: int = 0
+) -> dict[str, np.ndarray]:
+    """What the network should say about the frames `first` ... `first + frames - 1` of a recording.
+
+    Parameters
+    ----------
+    notes : np.ndarray, shape=(n, 4)
+        Onset s, offset s, pitch, velocity, as they sound.
+    pedal : np.ndarray, shape=(m, 2), or None where unknown
+    shift : int
+        Semitones by which the spectrum is transposed.
+
+    Returns
+    -------
+    dict
+        `onset`, `offset`, `frame`, `velocity` (frames, 88) float32; `pedal` (frames,) float32, -1 where unknown.
+    """
+    reach = SLOPE * fps  # frames
+    begin, end = notes[:, 0] * fps - first, notes[:, 1] * fps - first
+    key = notes[:, 2].astype(np.int64) - LOWEST_KEY + shift
+    heard = (end > -reach) & (begin < frames + reach) & (key >= 0) & (key < KEYS)
+    begin, end, key, velocity = begin[heard], end[heard], key[heard], notes[heard, 3] / 127.0
+    onset, loudness = _triangles(begin, key, frames, reach, velocity)
+    offset, _ = _triangles(end, key, frames, reach, velocity)
+    change = np.zeros((frames + 1, KEYS), dtype=np.int32)
+    on = np.clip(np.ceil(begin).astype(np.int64), 0, frames)
+    off = np.clip(np.maximum(np.ceil(end).astype(np.int64), on + 1), 0, frames)
+    np.add.at(change, (on, key), 1)
+    np.add.at(change, (off, key), -1)
+    sounding = np.cumsum(change[:-1], axis=0) > 0
+    down = np.full(frames, -1.0, dtype=np.float32)
+    if pedal is not None:
+        times = (first + np.arange(frames)) / fps
+        span = np.searchsorted(pedal[:, 0], times, side="right") - 1
+        down = ((span >= 0) & (times < np.append(pedal[:, 1], 0.0)[span])).astype(np.float32)
+    return {
+        "onset": onset,
+        "offset": offset,
+        "frame": sounding.astype(np.float32),
+        "velocity": loudness,
+        "pedal": down,
+    }
+
+
+def _triangles(centre, key, frames: int, reach: float, value) -> tuple[np.ndarray, np.ndarray]:
+    """(frames, 88) nearness to the events, and the `value` of the nearest event where that is not 0."""
+    steps = np.arange(-int(reach) - 1, int(reach) + 2)
+    at = np.rint(centre).astype(np.int64)[:, None] + steps  # (n, steps)
+    height = 1.0 - np.abs(at - centre[:, None]) / reach
+    use = (height > 0) & (at >= 0) & (at < frames)
+    at, height = at[use], height[use]
+    keys = np.broadcast_to(key[:, None], use.shape)[use]
+    values = np.broadcast_to(value[:, None], use.shape)[use]
+    order = np.argsort(height, kind="stable")  # the nearest event writes last
+    near = np.zeros((frames, KEYS), dtype=np.float32)
+    carried = np.zeros((frames, KEYS), dtype=np.float32)
+    near[at[order], keys[order]] = height[order]
+    carried[at[order], keys[order]] = values[order]
+    return near, carried
+
+
+# -- batches --------------------------------------------------------------------------------------------------
+
+
+def batches(
+    pools: Sequence[tuple[Sequence[Item], float]], recipe: TranscriptionRecipe
+) -> Callable[[int], dict[str, Tensor]]:
+    """`batch_at(index)` for the loop: random crops, augmented, with targets.
+
+    `pools` are groups of recordings with the share of crops each is to give; within a group a recording is chosen
+    in proportion to its length, so that every second is heard equally often.
+    """
+    fps = front_end("default").fps
+    frames = 2 * int(recipe.seconds * fps / 2)
+    shares = np.array([share for _, share in pools], dtype=np.float64)
+    shares /= shares.sum()
+    lengths = [np.array([item.frames for item in items], dtype=np.float64) for items, _ in pools]
+    odds = [length / length.sum() for length in lengths]
+
+    def crop(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        pool = rng.choice(len(pools), p=shares)
+        item = pools[pool][0][rng.choice(len(odds[pool]), p=odds[pool])]
+        first = int(rng.integers(0, max(1, item.frames - frames)))
+        spectrum = np.full((frames, item.spectrum.shape[1]), FLOOR, dtype=np.float32)
+        rows = item.spectrum[first : first + frames]
+        spectrum[: len(rows)] = rows
+        shift = int(rng.integers(-recipe.shift, recipe.shift + 1))
+        spectrum = _transposed(spectrum, shift * BINS_PER_SEMITONE + rng.uniform(-recipe.detune, recipe.detune))
+        goal = targets(item.notes, item.pedal, first=first, frames=frames, fps=fps, shift=shift)
+        return _coloured(spectrum, rng, recipe), goal
+
+    def batch_at(index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([recipe.loop.seed, index])
+        spectra, goals = zip(*(crop(rng) for _ in range(recipe.batch)), strict=True)
+        batch = {name: torch.from_numpy(np.stack([g[name] for g in goals])) for name in goals[0]}
+        batch["spectrum"] = torch.from_numpy(np.stack(spectra))
+        return batch
+
+    return batch_at
+
+
+def _transposed(spectrum: np.ndarray, bins: float) -> np.ndarray:
+    """(frames, bins) moved up by `bins`, interpolated between neighbours; silence comes in at the edge."""
+    whole = int(np.floor(bins))
+    part = np.float32(bins - whole)
+    width = spectrum.shape[1]
+    edge = abs(whole) + 1
+    padded = np.pad(spectrum, ((0, 0), (edge, edge)), constant_values=FLOOR)
+    at = edge - whole
+    return (1 - part) * padded[:, at : at + width] + part * padded[:, at - 1 : at - 1 + width]
+
+
+def _coloured(spectrum: np.ndarray, rng: np.random.Generator, recipe: TranscriptionRecipe) -> np.ndarray:
+    """Another room, microphone, level and background."""
+    frames, bins = spectrum.shape
+    knots = rng.normal(0.0, recipe.equaliser, 8)
+    response = np.interp(np.arange(bins), np.linspace(0, bins - 1, 8), knots) + rng.uniform(-recipe.gain, recipe.gain)
+    if rng.random() < recipe.room:
+        spectrum = _in_a_room(spectrum, rng)
+    spectrum = spectrum + (response * NEPER).astype(np.float32)
+    if rng.random() < recipe.noise:
+        slope = -0.5 * np.linspace(0, np.log(2) * bins / (12 * BINS_PER_SEMITONE), bins)  # pink: -3 dB an octave
+        level = rng.uniform(-10.5, -6.5) + slope + np.log(_rayleigh(rng, spectrum.shape))
+        spectrum = 0.5 * np.logaddexp(2 * spectrum, 2 * level.astype(np.float32))
+    return np.maximum(spectrum, FLOOR)
+
+
+def _rayleigh(rng: np.random.Generator, shape) -> np.ndarray:
+    """Magnitudes of noise, never 0."""
+    return np.sqrt(rng.standard_exponential(shape, dtype=np.float32) + 1e-3)
+
+
+def _in_a_room(spectrum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Energy that decays exponentially after every frame, faster in the treble, added to the direct sound."""
+    frames, bins = spectrum.shape
+    fps = front_end("default").fps
+    seconds = rng.uniform(0.3, 1.2) * np.linspace(1.2, 0.6, bins)  # to -60 dB
+    keep = np.exp(-13.8 / (seconds * fps)).astype(np.float32)  # of the energy, per frame
+    energy = np.exp(2 * spectrum)
+    tail = np.zeros_like(energy)
+    state = np.zeros(bins, dtype=np.float32)
+    for i in range(frames):  # a recursion; each step works on all bins
+        tail[i] = state
+        state = keep * (state + energy[i])
+    wet = rng.uniform(0.02, 0.25) * (1 - keep) / keep  # energy of the room relative to the direct sound
+    return 0.5 * np.log(energy + wet.astype(np.float32) * tail + 1e-12)
+
+
+# -- loss -----------------------------------------------------------------------------------------------------
+
+
+def loss(recipe: TranscriptionRecipe) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
+    """Weighted cross-entropies; velocity only near onsets, pedal only where it is known."""
+
+    def terms(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        keys, pedal = network(batch["spectrum"])
+        onset, offset, frame, velocity = keys.float().unbind(1)
+        entropy = nn.functional.binary_cross_entropy_with_logits
+        near = batch["onset"]
+        loudness = entropy(velocity, batch["velocity"], weight=near, reduction="sum") / near.sum().clamp(min=1.0)
+        known = (batch["pedal"] >= 0).float()
+        down = entropy(pedal.float(), batch["pedal"].clamp(min=0), weight=known, reduction="sum")
+        return {
+            "onset": recipe.onset_weight * KEYS * entropy(onset, batch["onset"]),
+            "offset": recipe.offset_weight * KEYS * entropy(offset, batch["offset"]),
+            "frame": recipe.frame_weight * KEYS * entropy(frame, batch["frame"]),
+            "velocity": recipe.velocity_weight * loudness,
+            "pedal": recipe.pedal_weight * down / known.sum().clamp(min=1.0),
+        }
+
+    return terms
+
+
+# -- validation -----------------------------------------------------------------------------------------------
+
+
+def make_validation(items: Sequence[Item], *, seconds: float = 60.0) -> Callable[[nn.Module], dict[str, float]]:
+    """Mean scores of the first `seconds` of each recording, decoded with the default thresholds."""
+    fps = front_end("default").fps
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        scores = []
+        for item in items:
+            frames = 2 * (min(item.frames, int(seconds * fps)) // 2)
+            curves = curves_of(network, item.spectrum[:frames])
+            end = frames / fps
+            heard = item.notes[item.notes[:, 0] < end - 0.1]
+            reference = Notes.from_arrays(heard[:, 0], np.minimum(heard[:, 1], end), heard[:, 2], heard[:, 3])
+            estimate = Notes(notes_from_curves(*curves[:4], fps=fps, settings=PeakSettings()))
+            scores.append(evaluate_transcription(reference, estimate))
+        names = ("note_f1", "note_with_offset_f1", "note_with_offset_and_velocity_f1", "frame_f1")
+        return {name: float(np.mean([s[name] for s in scores])) for name in names}
+
+    return validate
+
+
+@torch.no_grad()
+def curves_of(network: nn.Module, spectrum: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Onset, offset, frame, velocity (frames, 88) and pedal (frames,) of one spectrum, as probabilities."""
+    device = next(network.parameters()).device
+    batch = torch.from_numpy(np.asarray(spectrum, dtype=np.float32))[None].to(device)
+    keys, pedal = network(batch)
+    return (*torch.sigmoid(keys.float())[0].cpu().numpy(), torch.sigmoid(pedal.float())[0].cpu().numpy())
+
+
+def spectrum_statistics(items: Sequence[Item], *, rows: int = 200_000) -> tuple[np.ndarray, np.ndarray]:
+    """(bins,) mean and deviation of the spectra, from evenly spaced rows of all recordings."""
+    step = max(1, sum(item.frames for item in items) // rows)
+    sample = np.concatenate([np.asarray(item.spectrum[::step], dtype=np.float32) for item in items])
+    sample = np.maximum(sample, FLOOR)
+    return sample.mean(axis=0), sample.std(axis=0)
+
+
+def new_network(items: Sequence[Item], recipe: TranscriptionRecipe) -> HarmonicTranscriber:
+    """An untrained network of the recipe, standardised to the recordings."""
+    torch.manual_seed(recipe.loop.seed)
+    network = HarmonicTranscriber(recipe.network)
+    network.standardise(*spectrum_statistics(items))
+    return network
+
+
+def open_weights(path: Path) -> dict[str, Tensor]:
+    """State of a network from a safetensors file, in float32."""
+    from safetensors.torch import load_file
+
+    return {k: v.float() if v.dtype == torch.float16 else v for k, v in load_file(str(path)).items()}
