@@ -39,6 +39,7 @@ LOWEST_KEY = 21  # MIDI number of the first key, A0
 FRAMES_PER_STEP = 2  # 16 ms frames that one step of the trunk covers
 PARTIALS = (0.5, 1, 2, 3, 4, 5, 6, 7, 8)  # of a key's fundamental; 0.5 tells a note from the octave below
 ONSET, OFFSET, FRAME, VELOCITY = range(4)
+PEDAL_REACH = FRAMES_PER_STEP * (2 + 8)  # frames, of the two convolutions of the pedal head
 DENSITY = {ONSET: 0.004, OFFSET: 0.004, FRAME: 0.04}  # mean target, as measured on MAPS: where the biases start
 
 
@@ -56,6 +57,17 @@ class HarmonicTranscriberConfig:
     """Of the convolutions of 5 steps over time."""
     pedal_channels: int = 32
     """Width of the pedal head."""
+
+    @classmethod
+    def from_dict(cls, values: dict) -> HarmonicTranscriberConfig:
+        """From JSON, where tuples are lists."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    @property
+    def reach(self) -> int:
+        """16 ms frames that the network sees to either side."""
+        steps = self.neighbour_layers * (self.neighbour_kernel[0] // 2) + 2 * sum(self.time_dilations)
+        return FRAMES_PER_STEP * steps + PEDAL_REACH
 
 
 class HarmonicTranscriber(nn.Module):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spartito.audio.chunks import spectrum
 from spartito.audio.features import front_end
 from spartito.audio.level import to_reference
 from spartito.errors import ParameterError
@@ -41,27 +42,13 @@ class Item:
 def add(folder: Path, name: str, samples: np.ndarray, notes: Notes, *, pedal_known: bool) -> None:
     """Analyse `samples` ((n,) float32, 16 kHz mono) at the reference level and keep them under `name`."""
     samples, _ = to_reference(samples, RATE)
-    blocks = _spectrum_in_blocks(samples)
     sounding = notes.sounding()
     table = np.column_stack([sounding.onset, sounding.offset, sounding.pitch, sounding.velocity])
     table = table[table[:, 1] > table[:, 0]]
     with atomic_path(Path(folder, f"{name}.npz")) as path, path.open("wb") as file:
         np.savez(file, notes=table, pedal=notes.pedal, pedal_known=pedal_known)
     with atomic_path(Path(folder, f"{name}.npy")) as path, path.open("wb") as file:
-        np.save(file, blocks.astype(np.float16))
-
-
-def _spectrum_in_blocks(samples: np.ndarray, seconds: float = 30.0) -> np.ndarray:
-    """The whole spectrum, computed block by block with enough overlap that the seams are exact."""
-    transform = front_end("default")
-    margin = 8  # frames: more than half of the longest window
-    step = int(seconds * transform.fps)
-    parts = []
-    for first in range(0, transform.frames(len(samples)), step):
-        begin = max(0, first - margin)
-        part = transform(samples[begin * transform.hop : (first + step + margin) * transform.hop])
-        parts.append(part[first - begin : first - begin + step])
-    return np.concatenate(parts)
+        np.save(file, spectrum(samples, front_end("default")).astype(np.float16))
 
 
 def open_store(folder: Path, names: Iterable[str] | None = None) -> list[Item]:
