@@ -52,7 +52,12 @@ class Labels:
 
 
 def magenta_labels(
-    notes: Notes, *, frames: int, seconds: float | None = None, hop_seconds: float = HOP_SECONDS
+    notes: Notes,
+    *,
+    frames: int,
+    seconds: float | None = None,
+    loudest: int | None = None,
+    hop_seconds: float = HOP_SECONDS,
 ) -> Labels:
     """Targets of magenta: floor and ceiling, two-frame events.
 
@@ -64,6 +69,8 @@ def magenta_labels(
         Length of the result.
     seconds : float, optional
         Length of the piece; no offset is marked later than 32 ms before it. The last release when not given.
+    loudest : int, optional
+        Velocity that counts as 1: the loudest of the recording when `notes` are an excerpt of it.
     hop_seconds : float
         Seconds per frame.
     """
@@ -81,7 +88,7 @@ def magenta_labels(
     released = _outward(release, release + EVENT_SECONDS, hop_seconds)
     _paint(offset, *released, keys, np.ones(len(keys), dtype=bool))
     if len(keys):
-        _paint(velocity, *struck, keys, array["velocity"] / array["velocity"].max())
+        _paint(velocity, *struck, keys, array["velocity"] / (loudest or array["velocity"].max()))
     return Labels(onset, offset, frame, velocity)
 
 
