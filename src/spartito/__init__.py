@@ -1,3 +1,105 @@
-"""spartito turns any song or MIDI into a piano score, in the style you want."""
+"""spartito turns any song or MIDI into a piano score, in the style you want.
+
+    import spartito
+
+    notes = spartito.transcribe("recital.flac")        # Notes
+    spartito.to_score(notes).save("recital.pdf")       # needs spartito[score]
+    spartito.save_audio(spartito.synthesize(notes), "recital.wav")
+
+Everything listed in `__all__` is the public face. A name is imported when it is first used, so that
+`import spartito` costs next to nothing and no package is needed before the work that needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+_HOME = {  # public name -> module it lives in
+    "Audio": "spartito.audio.audio",
+    "Notes": "spartito.notes.notes",
+    "Score": "spartito.score.score",
+    "SpartitoError": "spartito.errors",
+    "convert_checkpoint": "spartito.models.convert",
+    "evaluate": "spartito.evaluation.tasks",
+    "evaluate_folders": "spartito.evaluation.transcription",
+    "export_model": "spartito.models.export",
+    "fetch_soundfont": "spartito.render.soundfont",
+    "list_models": "spartito.models.hub",
+    "load": "spartito.loading",
+    "load_audio": "spartito.audio.io",
+    "load_model": "spartito.models.hub",
+    "load_notes": "spartito.loading",
+    "load_score": "spartito.score.score",
+    "plot_transcription": "spartito.render.plots",
+    "read_csv": "spartito.notes.table",
+    "read_midi": "spartito.notes.midi",
+    "save_audio": "spartito.audio.io",
+    "synthesize": "spartito.render.synthesize",
+    "to_score": "spartito.score.build",
+    "transcribe": "spartito.transcription",
+    "write_csv": "spartito.notes.table",
+    "write_midi": "spartito.notes.midi",
+}
+
+__all__ = [
+    "Audio",
+    "Notes",
+    "Score",
+    "SpartitoError",
+    "__version__",
+    "convert_checkpoint",
+    "evaluate",
+    "evaluate_folders",
+    "export_model",
+    "fetch_soundfont",
+    "list_models",
+    "load",
+    "load_audio",
+    "load_model",
+    "load_notes",
+    "load_score",
+    "plot_transcription",
+    "read_csv",
+    "read_midi",
+    "save_audio",
+    "synthesize",
+    "to_score",
+    "transcribe",
+    "write_csv",
+    "write_midi",
+]
+
+if TYPE_CHECKING:  # what an editor reads; nothing of it runs
+    from spartito.audio.audio import Audio
+    from spartito.audio.io import load_audio, save_audio
+    from spartito.errors import SpartitoError
+    from spartito.evaluation.tasks import evaluate
+    from spartito.evaluation.transcription import evaluate_folders
+    from spartito.loading import load, load_notes
+    from spartito.models.convert import convert_checkpoint
+    from spartito.models.export import export_model
+    from spartito.models.hub import list_models, load_model
+    from spartito.notes.midi import read_midi, write_midi
+    from spartito.notes.notes import Notes
+    from spartito.notes.table import read_csv, write_csv
+    from spartito.render.plots import plot_transcription
+    from spartito.render.soundfont import fetch_soundfont
+    from spartito.render.synthesize import synthesize
+    from spartito.score.build import to_score
+    from spartito.score.score import Score, load_score
+    from spartito.transcription import transcribe
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'spartito' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

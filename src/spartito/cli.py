@@ -1,0 +1,451 @@
+"""The command line: a dictionary of thin functions over the public API.
+
+Every command reads its options, calls the same functions that Python users call, and shows what came of it.
+Exit status: 0 all went well, 1 something failed, 2 the command was not understood, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import asdict
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from spartito.errors import MissingExtraError, ParameterError, SpartitoError
+
+__all__ = ["app", "main"]
+
+
+class _Commands(TyperGroup):
+    """Turns what a user can mend into a line and an exit status, in one place for all commands."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except SpartitoError as error:
+            from spartito.console import complain
+
+            complain(str(error))
+            raise typer.Exit(2 if isinstance(error, ParameterError) else 1) from error
+        except KeyboardInterrupt as error:
+            from spartito.console import complain
+
+            complain("interrupted; what is finished stays")
+            raise typer.Exit(130) from error
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    cls=_Commands,
+    name="spartito",
+    help="Turns piano recordings into notes, scores and sound.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings=_HELP,
+)
+evaluate_app = typer.Typer(help="Measure results against references.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")
+
+
+class Device(str, Enum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class HighNotes(str, Enum):
+    calibrated = "calibrated"
+    strict = "strict"
+    off = "off"
+
+
+class ReferenceTimes(str, Enum):
+    exact = "exact"
+    jongwook = "jongwook"
+
+
+# -- options that several commands share --------------------------------------------------------------------
+
+Inputs = Annotated[list[str], typer.Argument(help="Files, or folders to search through.", metavar="FILE...")]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", help="Folder for the results, or a file for one input. Default: beside the input."),
+]
+Formats = Annotated[str | None, typer.Option("--formats", "-f", help="Which files to write, e.g. mid,pdf,wav.")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass over inputs whose results are there.")]
+Jobs = Annotated[str, typer.Option(help="Files worked on at once (processes of this machine), or 'ray'.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but failures.")]
+Title = Annotated[str, typer.Option(help="Title; default: of the file's tags, else its name.")]
+Composer = Annotated[str, typer.Option(help="Composer; default: of the file's tags.")]
+Tempo = Annotated[float | None, typer.Option(help="Rough beats per minute, when the beats are found wrong.")]
+Soundfont = Annotated[str | None, typer.Option(help="SoundFont to play on: a path (.sf2, .sf3) or a fetched name.")]
+
+
+# -- work on files ------------------------------------------------------------------------------------------
+
+
+@app.command()
+def transcribe(
+    inputs: Inputs,
+    output: Output = None,
+    formats: Formats = None,
+    model: Annotated[str, typer.Option(help="A name of `spartito models`, or a folder.")] = "transcribe",
+    start: Annotated[str, typer.Option(help="Begin here (seconds or m:ss).")] = "",
+    end: Annotated[str, typer.Option(help="Stop here (seconds or m:ss).")] = "",
+    onset_threshold: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="How sure a note's beginning must be.")
+    ] = None,
+    frame_threshold: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="How sure a note must be to sound on.")
+    ] = None,
+    shortest: Annotated[float, typer.Option(min=0.0, help="Drop notes shorter than this (seconds).")] = 0.02,
+    lowest: Annotated[str, typer.Option(help="Lowest key: a MIDI number or a name (C2).")] = "21",
+    highest: Annotated[str, typer.Option(help="Highest key.")] = "108",
+    high_notes: Annotated[
+        HighNotes, typer.Option(help="How hard to doubt notes at the top, where false ones gather.")
+    ] = HighNotes.calibrated,
+    pedal: Annotated[bool, typer.Option(help="Hear the sustain pedal.")] = True,
+    tuning: Annotated[str, typer.Option(help="auto, off, or cents above A 440 Hz.")] = "auto",
+    title: Title = "",
+    composer: Composer = "",
+    tempo: Tempo = None,
+    soundfont: Soundfont = None,
+    device: DeviceOption = Device.auto,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = "1",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Piano recordings to MIDI, score (MusicXML, PDF), sound, table (CSV) and picture (PNG)."""
+    from spartito import load_model
+    from spartito import outputs as work
+    from spartito.audio.io import AUDIO_SUFFIXES
+    from spartito.options import parse_pitch, parse_time, parse_tuning
+
+    settings = work.TranscribeSettings(
+        model=model,
+        start=parse_time(start) if start else None,
+        end=parse_time(end) if end else None,
+        onset_threshold=onset_threshold,
+        frame_threshold=frame_threshold,
+        shortest=shortest,
+        lowest=parse_pitch(lowest),
+        highest=parse_pitch(highest),
+        high_notes=high_notes.value,
+        pedal=pedal,
+        tuning=parse_tuning(tuning),
+        device=device.value,
+        score=work.ScoreSettings(title=title, composer=composer, tempo=tempo, pedal=pedal),
+        sound=work.SoundSettings(soundfont=soundfont),
+    )
+    if settings.lowest > settings.highest:
+        raise ParameterError(f"the lowest key ({lowest}) lies above the highest ({highest})")
+    if settings.end is not None and settings.end <= (settings.start or 0.0):
+        raise ParameterError(f"--end ({end}) must come after --start ({start or 0})")
+    load_model(model, device=device.value)  # a missing model or device stops here, before any file
+    _work(
+        inputs,
+        partial(work.transcribe_file, settings=settings),
+        suffixes=AUDIO_SUFFIXES,
+        ending="_transcription",
+        formats=_formats(formats, output, work.TRANSCRIBE_FORMATS, work.TRANSCRIBE_DEFAULTS, quiet=quiet),
+        output=output,
+        jobs=jobs,
+        skip_existing=skip_existing,
+        verb="transcribing",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def score(
+    inputs: Inputs,
+    output: Output = None,
+    formats: Formats = None,
+    title: Title = "",
+    composer: Composer = "",
+    tempo: Tempo = None,
+    time_signature: Annotated[str, typer.Option(help="Such as 3/4, when the metre is found wrong.")] = "",
+    key: Annotated[int | None, typer.Option(min=-7, max=7, help="Key signature in sharps (negative: flats).")] = None,
+    pedal: Annotated[bool, typer.Option(help="Write pedal marks.")] = True,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = "1",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """MIDI files (or tables of notes, or MusicXML) to piano scores: MusicXML, PDF, SVG."""
+    from spartito import outputs as work
+    from spartito.notes.midi import MIDI_SUFFIXES
+    from spartito.options import parse_signature
+
+    settings = work.ScoreSettings(
+        title=title,
+        composer=composer,
+        tempo=tempo,
+        time_signature=parse_signature(time_signature) if time_signature else None,
+        key=key,
+        pedal=pedal,
+    )
+    _work(
+        inputs,
+        partial(work.score_file, settings=settings),
+        suffixes=MIDI_SUFFIXES,
+        ending="_score",
+        formats=_formats(formats, output, work.SCORE_FORMATS, ("musicxml", "pdf"), quiet=quiet),
+        output=output,
+        jobs=jobs,
+        skip_existing=skip_existing,
+        verb="writing scores of",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command()
+def synthesize(
+    inputs: Inputs,
+    output: Output = None,
+    formats: Formats = None,
+    soundfont: Soundfont = None,
+    rate: Annotated[int, typer.Option(help="Samples per second.")] = 44100,
+    loudness: Annotated[float, typer.Option(help="LUFS.")] = -18.0,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = "1",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """MIDI files (or tables of notes) to sound: WAV, FLAC, OGG, MP3."""
+    from spartito import outputs as work
+    from spartito.notes.midi import MIDI_SUFFIXES
+
+    settings = work.SoundSettings(soundfont=soundfont, rate=rate, loudness=loudness)
+    _work(
+        inputs,
+        partial(work.synthesize_file, settings=settings),
+        suffixes=MIDI_SUFFIXES,
+        ending="_synthesis",
+        formats=_formats(formats, output, work.SOUND_FORMATS, ("wav",), quiet=quiet),
+        output=output,
+        jobs=jobs,
+        skip_existing=skip_existing,
+        verb="playing",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _formats(given, output, allowed, default, *, quiet: bool) -> tuple[str, ...]:
+    """What to write: as asked for, or as the output's suffix says, or all that the installed extras allow."""
+    from spartito.batch import names_a_file
+    from spartito.console import complain
+    from spartito.options import parse_choices
+    from spartito.outputs import missing_extras
+
+    if given is None and output is not None and names_a_file(output):
+        given = Path(output).suffix
+    formats = default if given is None else parse_choices(given, allowed, what="formats")
+    for extra, names in missing_extras(formats).items():
+        if given is not None:
+            raise MissingExtraError(f"the extra {extra!r}", extra=extra, purpose=f"writing {', '.join(names)}")
+        formats = tuple(name for name in formats if name not in names)
+        if not formats:
+            raise MissingExtraError(f"the extra {extra!r}", extra=extra, purpose=f"writing {', '.join(names)}")
+        if not quiet:
+            complain(f"no {', '.join(names)} without the extra {extra!r}: pip install 'spartito[{extra}]'")
+    return tuple(formats)
+
+
+def _work(
+    inputs, task, *, suffixes, ending, formats, output, jobs, skip_existing, verb, as_json: bool, quiet: bool
+) -> None:
+    """Plan, run, report; leave with status 1 when a file failed."""
+    from spartito import batch, console
+
+    if jobs != "ray" and not (jobs.isdecimal() and int(jobs) >= 1):
+        raise ParameterError(f"--jobs is a number from 1 on, or 'ray', not {jobs!r}")
+    found = batch.find_inputs(inputs, suffixes=suffixes, ending=ending)
+    planned = batch.plan(found, formats=formats, ending=ending, output=output)
+    ended: list[batch.Outcome] = []
+    try:
+        console.follow(
+            lambda progress: batch.run(
+                planned,
+                task,
+                workers=jobs if jobs == "ray" else int(jobs),
+                skip_existing=skip_existing,
+                progress=progress,
+            ),
+            planned,
+            ended=ended,
+            verb=verb,
+            quiet=quiet,
+            as_json=as_json,
+        )
+    finally:
+        counts = console.summary(ended, total=len(planned), quiet=quiet, as_json=as_json)
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+# -- measures, models, SoundFonts ---------------------------------------------------------------------------
+
+
+@evaluate_app.command("transcription")
+def evaluate_transcription(
+    estimate: Annotated[Path, typer.Argument(help="What was heard: a MIDI or CSV file, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="What was played: a file or folder likewise.")],
+    reference_times: Annotated[
+        ReferenceTimes, typer.Option(help="'jongwook': references on the 32 ms grid of that program.")
+    ] = ReferenceTimes.exact,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Precision, recall and F1 of transcriptions (mir_eval); files of two folders are paired by name."""
+    from spartito import evaluate, evaluate_folders
+    from spartito.console import complain, print_json, print_table
+
+    if estimate.is_dir() != reference.is_dir():
+        raise ParameterError("give two files or two folders: first the estimate, then the reference")
+    if not estimate.is_dir():
+        report = {"pieces": {}, "mean": evaluate(estimate, reference, reference_times=reference_times.value)}
+    else:
+        report = evaluate_folders(reference, estimate, reference_times=reference_times.value)
+    for name in report.get("missing_estimates", []):
+        complain(f"{name}: there is no estimate of it")
+    for name, message in report.get("unreadable", {}).items():
+        complain(f"{name}: {message}")
+    if as_json:
+        print_json(report)
+    else:
+        metrics = ("note", "note_100ms", "note_with_offset", "note_with_offset_and_velocity", "frame", "pedal")
+        if not quiet:
+            shown = [*metrics[:3], "frame"]
+            rows = [[name, *(s[f"{m}_f1"] for m in shown)] for name, s in report["pieces"].items()]
+            if rows:
+                print_table(["piece (F1)", *shown], rows)
+                print()
+        mean = report["mean"]
+        rows = [[m, *(mean[f"{m}_{k}"] for k in ("precision", "recall", "f1"))] for m in metrics if f"{m}_f1" in mean]
+        print_table(["metric", "precision", "recall", "F1"], rows)
+    if report.get("unreadable"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """The models that come with spartito: size, licence, data, measured figures."""
+    from spartito import list_models
+    from spartito.console import print_json, print_table
+
+    found = list_models()
+    if as_json:
+        print_json([asdict(model) for model in found])
+        return
+    rows = []
+    for model in found:
+        figures = ", ".join(f"{name} {value}" for name, value in model.metrics.items())
+        rows.append([model.name, f"{model.size_bytes / 1e6:.1f} MB", model.licence, model.data, figures, model.summary])
+    print_table(["name", "size", "licence", "data", "measured", "what it is"], rows)
+
+
+@app.command()
+def soundfont(
+    name: Annotated[str, typer.Argument(help="A name of the list, or the address of an .sf2 or .sf3 file.")] = "",
+    sha256: Annotated[str, typer.Option(help="Checksum; needed with an address.")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a SoundFont for better sound; without a name, list what there is."""
+    from spartito import fetch_soundfont
+    from spartito.console import print_table, watch_download
+    from spartito.render.soundfont import SOUNDFONTS, default_soundfont, soundfont_folder
+
+    if name:
+        with watch_download(name, quiet=quiet) as progress:
+            print(fetch_soundfont(name, sha256=sha256, progress=progress))
+        return
+    rows = []
+    for key, entry in SOUNDFONTS.items():
+        here = "fetched" if (soundfont_folder() / entry.file).is_file() else "spartito soundfont " + key
+        rows.append([key, f"{entry.size / 1e6:.0f} MB", entry.licence, entry.author, here])
+    print_table(["name", "download", "licence", "author", "how to get it"], rows)
+    print(f"played by default: {default_soundfont()}")
+
+
+# -- training side; these need torch ------------------------------------------------------------------------
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def train(ctx: typer.Context) -> None:
+    """Train a model (see `spartito train --help`); needs the extra `train`."""
+    try:
+        from spartito.training.cli import app as train_app
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("spartito"):
+            raise
+        raise MissingExtraError(error.name or "torch", extra="train", purpose="training") from error
+    train_app(args=ctx.args, prog_name="spartito train", standalone_mode=False)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="A trained model's folder, or a checkpoint of a training run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the ONNX graph and its weights.")],
+) -> None:
+    """Make a trained model run without torch: an ONNX graph and its weights; needs the extra `train`."""
+    from spartito import export_model
+
+    print(export_model(source, output) or output)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A .pt file of jongwook's, or an .npz of magenta's variables.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the converted model.")],
+) -> None:
+    """Published Onsets and Frames checkpoints to safe, plain files; nothing of the file is executed."""
+    from spartito import convert_checkpoint
+
+    print(convert_checkpoint(checkpoint, output))
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from spartito import __version__
+
+        print(f"spartito {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The program `spartito`."""
+
+    def stop(number, frame):  # a polite kill tidies up like Ctrl-C does
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        app(prog_name="spartito")
+    except BrokenPipeError:  # the reader of our output has gone, as in `spartito models | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
