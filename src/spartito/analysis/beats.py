@@ -5,15 +5,15 @@ Job
     performance a clock (`TempoMap`) in which every tracked downbeat is a bar line.
 
 Method
-    1. Onsets closer than a spread chord become one event with a weight (how many notes, how loud, how low).
+    1. Onsets closer than a spread chord become one event (`analysis.events`), and a small network says of each
+       how likely it is a beat, a downbeat, how long a beat lasts there and what the metre is
+       (`models.note_beats`).
     2. A hidden Markov model reads the events one by one. Its state is the position of the event inside the beat
-       (eighths or sixths of a beat) and the tempo. The tempo drifts; an interval that does not fit costs; fine
-       subdivisions cost more than coarse ones; every beat that passes costs, so that a tempo twice too fast
-       pays in beats and one twice too slow pays in subdivisions. Heavy events are drawn to the beat.
-       The best path (Viterbi) gives each event a place in the score, and by interpolation each beat a time.
-    3. Beats are grouped into bars of 2, 3 or 4 by what musicians hear as a downbeat (bass notes, changes of
-       harmony, long notes, accents) and by how well the piece repeats itself at that distance; beats that are
-       mostly divided in three make a compound metre.
+       (eighths or sixths of a beat) and the tempo. The tempo drifts; an interval that does not fit costs; a fine
+       subdivision costs more than a coarse one; the network's opinions on beat and tempo are its evidence. The
+       best path (Viterbi) gives each event a place in the score, and by interpolation each beat a time.
+    3. The same is done with beats and bars: bar lines go where the downbeats are likely, a bar of another
+       length costs, and the metre is the one for which bars and the network's opinion agree best.
 
 Sources
     The metrical hidden Markov model follows the idea of C. Raphael, 'Automated rhythm transcription' (ISMIR
@@ -30,9 +30,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spartito.analysis.events import find_events
 from spartito.errors import NotesError, ParameterError
+from spartito.models.note_beats import METRES, PERIODS, BeatOpinions, NoteBeatsNetwork, load_note_beats
 from spartito.notes.notes import Notes
-from spartito.notes.quantize import chord_groups
 from spartito.notes.tempo import DEFAULT_TICKS_PER_QUARTER, TempoMap, TimeSignature
 
 __all__ = ["Beats", "beats_from_tempo_map", "beats_from_times", "estimate_beats", "pitched", "with_beats"]
@@ -159,88 +160,61 @@ def beat_length(numerator: int, denominator: int) -> float:
     return 3 * unit if numerator % 3 == 0 and numerator > 3 and denominator >= 8 else unit
 
 
-# -- events -------------------------------------------------------------------------------------------------
-
-SALIENCE_WINDOW = 8.0  # seconds on either side in which events are compared with one another
-
-
-def _events(notes: Notes) -> tuple[np.ndarray, np.ndarray]:
-    """Times (m,) in seconds and weights (m,), standardised among neighbours, of the chords of `notes`."""
-    group = chord_groups(notes.onset)
-    count = np.bincount(group)
-    time = np.bincount(group, weights=notes.onset) / count
-    loud = np.bincount(group, weights=notes.velocity / 64.0)
-    low = np.full(len(count), 127.0)
-    np.minimum.at(low, group, notes.pitch)
-    length = np.zeros(len(count))
-    np.maximum.at(length, group, notes.offset - notes.onset)
-    weight = np.log2(1 + loud) + (60.0 - low) / 24.0 + 0.5 * np.log2(0.1 + np.minimum(length, 2.0))
-    return time, _standardised(time, weight)
-
-
-def _standardised(time: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """`value` minus its mean, over its deviation, among the events within `SALIENCE_WINDOW`."""
-    lo = np.searchsorted(time, time - SALIENCE_WINDOW)
-    hi = np.searchsorted(time, time + SALIENCE_WINDOW, side="right")
-    sums = np.concatenate([[0.0], np.cumsum(value)])
-    squares = np.concatenate([[0.0], np.cumsum(value**2)])
-    mean = (sums[hi] - sums[lo]) / (hi - lo)
-    deviation = np.sqrt(np.maximum((squares[hi] - squares[lo]) / (hi - lo) - mean**2, 0.0))
-    return np.clip((value - mean) / (deviation + 0.2), -2.5, 2.5)
-
-
 # -- tracking -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Costs of the beat tracker, in nats. Set by hand and by search over performances outside the benchmark."""
+    """Costs of the beat tracker, in nats. Found by search on ASAP performances of the validation split."""
 
-    slowest: float = 1.6  # seconds per beat
-    fastest: float = 0.25
+    slowest: float = 3.0  # seconds per beat
+    fastest: float = 0.22
     tempo_step: float = 0.03  # ratio between neighbouring tempos, minus one
     tempo_reach: int = 5  # steps the tempo may move from one event to the next
-    drift: float = 0.07  # deviation of the tempo (ratio) over one beat
-    jitter: float = 0.018  # seconds, deviation of an onset
-    stretch: float = 0.03  # deviation of an interval, relative to it
-    beat: float = 0.9  # for every beat that passes
-    switch: float = 2.5  # for changing between binary and ternary division
-    pull: float = 0.5  # weight of an event's salience on the beat
-    centre: float = 0.62  # seconds per beat, the preferred tempo
-    width: float = 0.45  # octaves, deviation of the preference
+    drift: float = 0.04  # deviation of the tempo (ratio) over one beat
+    jitter: float = 0.05  # seconds, deviation of an onset
+    stretch: float = 0.02  # deviation of an interval, relative to it
+    beat: float = 0.5  # for every beat that passes
+    switch: float = 1.0  # for changing between binary and ternary division
+    evidence: float = 1.0  # weight of the network's opinion on beats
+    tempo: float = 0.15  # weight of its opinion on the tempo
     # cost of an event at each eighth of a beat, then at each sixth
-    eighths: tuple[float, ...] = (0.2, 5.0, 2.6, 5.0, 1.0, 5.0, 2.6, 5.0)
-    sixths: tuple[float, ...] = (0.5, 4.5, 1.9, 4.5, 1.9, 4.5)
+    eighths: tuple[float, ...] = (0.2, 3.0, 2.0, 3.0, 1.0, 3.0, 2.0, 3.0)
+    sixths: tuple[float, ...] = (0.5, 3.0, 1.5, 3.0, 1.5, 3.0)
+    bar_line: float = 1.0  # weight of the network's opinion on downbeats
+    metre: float = 0.5  # weight of its opinion on the metre, per beat
+    odd_bar: float = 8.0  # for a bar of another length
 
 
 DEFAULT_TRACKER = TrackerConfig()
 
 
-def _track(time: np.ndarray, weight: np.ndarray, config: TrackerConfig) -> np.ndarray:
+def _track(time: np.ndarray, opinions: BeatOpinions, config: TrackerConfig) -> np.ndarray:
     """Score position, in beats, of each event (m,): the best path through positions and tempos."""
     period = np.exp(np.arange(np.log(config.fastest), np.log(config.slowest), np.log1p(config.tempo_step)))
     phase = np.concatenate([np.arange(8) / 8, np.arange(6) / 6])  # (P,) beats
     ternary = np.arange(14) >= 8
     place_cost = np.concatenate([config.eighths, config.sixths])
     on_beat = phase == 0
-    half = np.isclose(phase, 0.5)
     p, v = len(phase), len(period)
 
     move = phase[:, None] - phase[None, :]  # (to, from) beats, before whole beats are added
     same = ternary[:, None] == ternary[None, :]
     # a change of division needs a beat between, or starts on one
-    least = np.where(same | on_beat[None, :], np.where(move > 0, 0, 1), np.where(move > 0, 1, 1))
+    least = np.where((same | on_beat[None, :]) & (move > 0), 0, 1)
     switching = np.where(same, 0.0, config.switch)
     shifts = np.arange(-config.tempo_reach, config.tempo_reach + 1)
     source = np.arange(v)[:, None] - shifts[None, :]  # (V, shifts) tempo before
     outside = (source < 0) | (source >= v)
     source = np.clip(source, 0, v - 1)
     shift_cost = (shifts * np.log1p(config.tempo_step)) ** 2 / (2 * config.drift**2)
-    preference = (np.log2(period / config.centre) / config.width) ** 2 / 2  # (V,)
 
-    # a heavy event is drawn to the beat, a light one away from it
-    attraction = np.where(on_beat, 1.0, np.where(half, 0.0, -0.6)) * config.pull
-    best = place_cost[:, None] - attraction[:, None] * weight[0] + preference[None, :]
+    bins = np.interp(np.log(period), np.log(PERIODS), np.arange(len(PERIODS)))
+    tempo_cost = -config.tempo * opinions.tempo[:, np.round(bins).astype(int)]  # (m, V)
+    beat_cost = -config.evidence * np.where(on_beat[None, :], opinions.beat[:, None], opinions.no_beat[:, None])
+    local = place_cost[None, :] + beat_cost  # (m, P)
+
+    best = local[0][:, None] + tempo_cost[0][None, :]
     back = np.zeros((len(time), p, v), dtype=np.int16)
     crossed = np.zeros((len(time), p, v), dtype=np.int16)  # whole beats passed, for the chosen step
     rows, columns = np.arange(p)[:, None], np.arange(v)[None, :]
@@ -255,26 +229,18 @@ def _track(time: np.ndarray, weight: np.ndarray, config: TrackerConfig) -> np.nd
         whole = np.maximum(np.round(elapsed[None, None, :] - move[:, :, None]), least[:, :, None])
         error = interval - (whole + move[:, :, None]) * period[None, None, :]
         variance = config.jitter**2 + (config.stretch * interval) ** 2
-        total = (
-            arrived[None]
-            + error**2 / (2 * variance)
-            + whole * (config.beat + 0.15 * preference[None, None, :])
-            + (switching + 0.0)[:, :, None]
-        )
+        total = arrived[None] + error**2 / (2 * variance) + whole * config.beat + switching[:, :, None]
         came = total.argmin(axis=1)  # (P to, V)
-        best = total[rows, came, columns] + place_cost[:, None] - attraction[:, None] * weight[i]
-        tempo = source[columns, chosen[came, columns]]
-        back[i] = came * v + tempo
+        best = total[rows, came, columns] + local[i][:, None] + tempo_cost[i][None, :]
+        back[i] = came * v + source[columns, chosen[came, columns]]
         crossed[i] = np.minimum(whole[rows, came, columns], 32000)
-    position = np.zeros(len(time))
     a, b = np.unravel_index(best.argmin(), best.shape)
     steps = np.zeros(len(time))
     for i in range(len(time) - 1, 0, -1):
         before, tempo = divmod(int(back[i, a, b]), v)
         steps[i] = crossed[i, a, b] + phase[a] - phase[before]
         a, b = before, tempo
-    position[:] = phase[a] + np.cumsum(steps)
-    return position
+    return phase[a] + np.cumsum(steps)
 
 
 def _beat_times(time: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, int]:
@@ -284,71 +250,62 @@ def _beat_times(time: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, int
     return _extrapolated(np.arange(first, last + 1), position, time), first
 
 
-# -- metre --------------------------------------------------------------------------------------------------
-
-TEMPLATES = {  # expected strength of the beats of a bar; standardised before use
-    2: (1.0, -1.0),
-    3: (1.0, -0.5, -0.5),
-    4: (1.0, -0.7, 0.3, -0.6),
-}
-METRE_PRIOR = {2: 0.0, 3: -0.02, 4: 0.06}  # added to the mean agreement per beat
-REPETITION = 0.6  # weight of repetition at the distance of a bar
+# -- bars ---------------------------------------------------------------------------------------------------
 
 
-def _strengths(notes: Notes, position: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """How much each beat (count,) sounds like a downbeat, and a pattern (count, 24) of what happens in it.
+def _bars(strength: np.ndarray, size: int, odd: float) -> tuple[float, np.ndarray]:
+    """Evidence per beat and the positions (count,) of the beats in bars of `size`.
 
-    `position` ((n,) beats, from 0) is the place of every note.
+    `strength` (count,) is the log odds that a beat is a downbeat. A bar may be a beat or more shorter or longer
+    at the price `odd`.
     """
-    near = np.clip(np.round(position).astype(int), 0, count - 1)
-    on = np.abs(position - near) < 0.12
-    pitch, velocity = notes.pitch.astype(float), notes.velocity.astype(float)
-    length = np.minimum(notes.offset - notes.onset, 3.0)
-    low = np.full(count, 90.0)
-    np.minimum.at(low, near[on], pitch[on])
-    loud = np.zeros(count)
-    np.add.at(loud, near[on], velocity[on] / 64)
-    longest = np.zeros(count)
-    np.maximum.at(longest, near[on], length[on])
-    beat = np.clip(np.floor(position + 0.06).astype(int), 0, count - 1)
-    chroma = np.zeros((count, 12))
-    np.add.at(chroma, (beat, notes.pitch % 12), np.sqrt(np.maximum(length, 0.05)))
-    rhythm = np.zeros((count, 12))
-    np.add.at(rhythm, (beat, np.clip(((position + 0.06 - beat) * 12).astype(int), 0, 11)), 1.0)
-
-    def smooth(x):
-        padded = np.vstack([np.zeros((1, 12)), x, np.zeros((1, 12))])
-        return padded[:-2], padded[2:]
-
-    before, after = chroma.copy(), chroma.copy()
-    before[1:] = chroma[:-1] + 0.0
-    before[2:] += 0.5 * chroma[:-2]
-    after[:-1] += 0.5 * chroma[1:]
-    norm = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    change = 1 - np.sum(before * after, axis=1) / np.maximum(norm, 1e-9)
-
-    def z(x):
-        return np.clip((x - x.mean()) / (x.std() + 1e-6), -2.5, 2.5)
-
-    strength = 0.9 * z(-low) + 0.9 * z(change) + 0.6 * z(loud) + 0.5 * z(np.log2(0.1 + longest))
-    pattern = np.hstack([np.minimum(rhythm, 2.0), 0.7 * chroma / np.maximum(chroma.max(), 1e-9) * 3])
-    return z(strength), pattern
-
-
-def _group_bars(strength: np.ndarray, pattern: np.ndarray, *, sizes) -> tuple[int, int]:
-    """Beats per bar and the number of the first downbeat (below one bar)."""
     count = len(strength)
-    norm = np.linalg.norm(pattern, axis=1) + 1e-9
-    scores = {}
-    for size in sizes:
-        template = np.array(TEMPLATES[size])
-        template = (template - template.mean()) / template.std()
-        lag = np.sum(pattern[size:] * pattern[:-size], axis=1) / (norm[size:] * norm[:-size])
-        again = float(lag.mean()) if len(lag) else 0.0
-        for first in range(size):
-            agreement = float(np.mean(strength * template[(np.arange(count) - first) % size]))
-            scores[size, first] = agreement + REPETITION * again + METRE_PRIOR[size]
-    return max(scores, key=scores.get)
+    if size == 1:
+        return float(strength.mean()), np.zeros(count, dtype=np.int64)
+    # half of the odds count for each beat, with either sign: log P(down) against log P(not down)
+    gain = np.where(np.arange(size)[None, :] == 0, strength[:, None], -strength[:, None]) / 2  # (count, size)
+    best = gain[0].copy()
+    back = np.zeros((count, size), dtype=np.int64)
+    regular = (np.arange(size) - 1) % size
+    for b in range(1, count):
+        slip = int(best.argmax())
+        stay = best[regular]
+        jump = best[slip] - odd
+        back[b] = np.where(stay >= jump, regular, slip)
+        best = np.maximum(stay, jump) + gain[b]
+    path = np.zeros(count, dtype=np.int64)
+    path[-1] = best.argmax()
+    for b in range(count - 1, 0, -1):
+        path[b - 1] = back[b, path[b]]
+    return float(best.max()) / count, path
+
+
+def _choose_metre(position, opinions: BeatOpinions, count: int, config: TrackerConfig, allowed):
+    """Time signature (numerator, denominator) and positions in the bar (count,) of the beats.
+
+    `position` ((m,) beats from 0) is the place of every event.
+    """
+    near = np.round(position).astype(int)
+    on = np.abs(position - near) < 0.02
+    odds = (opinions.downbeat - opinions.no_downbeat).clip(-4.0, 4.0)
+    strength = np.full(count, -1.0)  # a beat without an onset rarely opens a bar
+    strength[near[on]] = odds[on]
+    weight = opinions.metre.mean(axis=0)  # (METRES,) log opinion, averaged over the piece
+    best = None
+    for k, name in enumerate(METRES):
+        numerator, denominator = (int(x) for x in name.split("/"))
+        if allowed is not None and (numerator, denominator) != tuple(allowed):
+            continue
+        size = max(1, round(4 * numerator / denominator / beat_length(numerator, denominator)))
+        evidence, path = _bars(strength * config.bar_line, size, config.odd_bar)
+        total = evidence + config.metre * weight[k]
+        if best is None or total > best[0]:
+            best = (total, numerator, denominator, path)
+    if best is None:  # a metre the network does not know
+        numerator, denominator = allowed
+        size = max(1, round(4 * numerator / denominator / beat_length(numerator, denominator)))
+        best = (0.0, numerator, denominator, _bars(strength * config.bar_line, size, config.odd_bar)[1])
+    return best[1], best[2], best[3]
 
 
 def estimate_beats(
@@ -357,6 +314,7 @@ def estimate_beats(
     tempo_hint: float | None = None,
     time_signature: tuple[int, int] | None = None,
     config: TrackerConfig = DEFAULT_TRACKER,
+    network: NoteBeatsNetwork | None = None,
 ) -> Beats:
     """Beats, bars and metre heard in the notes alone.
 
@@ -368,6 +326,9 @@ def estimate_beats(
         Beats per minute; the tracker stays within a third of it.
     time_signature : (int, int), optional
         Numerator and denominator, when known.
+    config : TrackerConfig
+    network : NoteBeatsNetwork, optional
+        Another network than the one that comes with the package.
 
     Raises
     ------
@@ -377,56 +338,37 @@ def estimate_beats(
     notes = pitched(notes)
     if len(notes) == 0:
         raise NotesError("no notes: beats can only be found in a piece that has some")
+    if time_signature is not None and (min(time_signature) < 1 or time_signature[1] not in (1, 2, 4, 8, 16, 32)):
+        raise ParameterError(f"a time signature is like (3, 4) or (6, 8), not {time_signature}")
     if tempo_hint is not None:
         if not 20 <= tempo_hint <= 400:
             raise ParameterError(f"a tempo hint lies between 20 and 400 beats per minute, not {tempo_hint:g}")
-        period = 60.0 / tempo_hint
-        config = replace(
-            config, fastest=period / 1.5, slowest=period * 1.5, centre=period, width=config.width / 3
-        )
-    time, weight = _events(notes)
+        config = replace(config, fastest=45.0 / tempo_hint, slowest=80.0 / tempo_hint)
+    events = find_events(notes)
+    time = events.times
     if len(time) < 3:  # too few to have a tempo: the first opens a bar, at a walking pace
-        quarter = 60.0 / (tempo_hint or 96.0)
-        numerator, denominator = time_signature or (4, 4)
-        length = beat_length(numerator, denominator)
-        n = 1 + int(np.ceil((notes.duration - time[0] + 1e-9) / (quarter * length)))
-        size = max(1, round(4 * numerator / denominator / length))
-        return Beats(
-            time[0] + quarter * length * np.arange(max(n, 2)),
-            length * np.arange(max(n, 2)),
-            np.arange(max(n, 2)) % size,
-            ((0, numerator, denominator),),
-        )
-    position = _track(time, weight, config)
+        return _steady(time[0], notes.duration, 60.0 / (tempo_hint or 96.0), time_signature or (4, 4))
+    opinions = (network or load_note_beats())(events.features)
+    position = _track(time, opinions, config)
     times, first = _beat_times(time, position)
-    position -= first
-    note_position = _extrapolated(notes.onset, times, np.arange(len(times), dtype=float))
-    strength, pattern = _strengths(notes, note_position, len(times))
-    if time_signature is None:
-        size, offset = _group_bars(strength, pattern, sizes=(2, 3, 4))
-        compound = _ternary_share(position) > 0.6
-        numerator, denominator = (3 * size, 8) if compound else (size, 4)
-        if compound and size == 4:
-            numerator = 12
-    else:
-        numerator, denominator = time_signature
-        size = max(1, round(4 * numerator / denominator / beat_length(numerator, denominator)))
-        sizes = (size,) if size in TEMPLATES else (2,)
-        _, offset = _group_bars(strength, pattern, sizes=sizes)
-    length = 4.0 * numerator / denominator / size
-    number = np.arange(len(times)) - offset
-    return Beats(times, number * length, number % size, ((0, numerator, denominator),))
+    numerator, denominator, places = _choose_metre(position - first, opinions, len(times), config, time_signature)
+    if not (places == 0).any():  # less than one bar
+        places = np.arange(len(times))
+    length = beat_length(numerator, denominator)
+    number = np.arange(len(times)) - int(np.argmax(places == 0))
+    return Beats(times, number * length, places, ((0, numerator, denominator),))
 
 
-def _ternary_share(position: np.ndarray) -> float:
-    """Share of the divided beats whose events lie on thirds or sixths rather than on halves or quarters."""
-    part = position - np.floor(position + 1e-6)
-    beat = np.floor(position + 1e-6).astype(int)
-    third = np.minimum(np.abs(part - 1 / 3), np.abs(part - 2 / 3)) < 0.02
-    quarter = np.minimum(np.minimum(np.abs(part - 0.25), np.abs(part - 0.75)), np.abs(part - 0.5)) < 0.02
-    thirds = len(np.unique(beat[third]))
-    others = len(np.setdiff1d(np.unique(beat[quarter]), np.unique(beat[third])))
-    return thirds / max(1, thirds + others)
+def _steady(start: float, end: float, quarter: float, signature: tuple[int, int]) -> Beats:
+    """Even beats from `start` to beyond `end` (seconds), `quarter` seconds per quarter note."""
+    numerator, denominator = signature
+    length = beat_length(numerator, denominator)
+    count = max(2, 2 + int(np.ceil((end - start) / (quarter * length))))
+    size = max(1, round(4 * numerator / denominator / length))
+    place = np.arange(count)
+    return Beats(
+        start + quarter * length * place, length * place, place % size, ((0, numerator, denominator),)
+    )
 
 
 # -- a clock for the performance ----------------------------------------------------------------------------

@@ -33,6 +33,15 @@ COMFORT = 12  # semitones a hand spans with ease: an octave
 REACH = 16  # semitones a hand spans at most: a tenth
 CENTRE = (67.0, 50.0)  # MIDI numbers around which the right and the left hand play when nothing else is known
 FINGERS = 5
+# prices, found by search on the hands of ASAP scores (validation split)
+STRAY = 0.002  # per squared semitone a hand leaves its half of the keyboard
+STRAY_FROM = 8.0  # semitones from its centre towards the other hand where that begins
+STRETCH = 0.5  # per semitone beyond an octave in one chord
+HELD_STRETCH = 0.6  # the same while notes are held
+MOVE = 0.11  # per semitone between chords of one hand, less after a rest
+JUMP = 0.02  # per semitone beyond a fifth and per second it has
+CROSS = 0.25  # per semitone across the other hand
+BLEND = 0.35  # share of the old place in the new place of a running hand
 OPTIONS = 14  # split points tried per chord; a longer chord is no one's to play and is thinned around the middle
 
 _NAMES = (
@@ -126,7 +135,7 @@ def _shape_cost(keys: list[float], hand: int) -> float:
     span = keys[-1] - keys[0]
     cost = 0.0
     if span > COMFORT:
-        cost += 0.5 * (span - COMFORT)
+        cost += STRETCH * (span - COMFORT)
     if span > REACH:
         cost += 4.0 + 1.5 * (span - REACH)
     if len(keys) > FINGERS:
@@ -134,7 +143,7 @@ def _shape_cost(keys: list[float], hand: int) -> float:
     mean = (keys[0] + keys[-1]) / 2
     away = mean - CENTRE[hand]
     away = -away if hand == RIGHT else away  # positive when the hand strays towards the other
-    return cost + 0.004 * max(0.0, away + 8.0) ** 2 * 0.5
+    return cost + STRAY * max(0.0, away + STRAY_FROM) ** 2
 
 
 def _move_cost(keys: list[float], now: float, at: float, state) -> float:
@@ -144,21 +153,21 @@ def _move_cost(keys: list[float], now: float, at: float, state) -> float:
     centre, last, low, high, until = state
     if until > at:  # it still holds notes: all must fit under one hand
         span = max(high, keys[-1]) - min(low, keys[0])
-        stretch = 0.6 * max(0.0, span - COMFORT) + 2.0 * max(0.0, span - REACH)
+        stretch = HELD_STRETCH * max(0.0, span - COMFORT) + 2.0 * max(0.0, span - REACH)
     else:
         stretch = 0.0
     distance = abs((keys[0] + keys[-1]) / 2 - centre)
     rest = max(now - last, 0.05)
-    return min(stretch, 12.0) + 0.11 * distance / (1.0 + rest) + 0.02 * max(0.0, distance - 7) / (0.1 + rest)
+    return min(stretch, 12.0) + MOVE * distance / (1.0 + rest) + JUMP * max(0.0, distance - 7) / (0.1 + rest)
 
 
 def _crossing_cost(lower, upper, now: float, at: float, right, left) -> float:
     """Price of a hand reaching across what the other has just played or holds."""
     cost = 0.0
     if lower and not upper and now - right[1] < 1.5:
-        cost += 0.25 * max(0.0, lower[-1] - (right[2] if right[4] > at else right[0] - 4))
+        cost += CROSS * max(0.0, lower[-1] - (right[2] if right[4] > at else right[0] - 4))
     if upper and not lower and now - left[1] < 1.5:
-        cost += 0.25 * max(0.0, (left[3] if left[4] > at else left[0] + 4) - upper[0])
+        cost += CROSS * max(0.0, (left[3] if left[4] > at else left[0] + 4) - upper[0])
     return min(cost, 8.0)
 
 
@@ -168,7 +177,7 @@ def _moved(keys: list[float], ends: list[float], now: float, at: float, state):
         return state
     centre, last, low, high, until = state
     middle = (keys[0] + keys[-1]) / 2
-    blend = 0.35 if now - last < 1.0 else 0.0  # a running hand's place is that of its last few notes
+    blend = BLEND if now - last < 1.0 else 0.0  # a running hand's place is that of its last few notes
     centre = blend * centre + (1 - blend) * middle
     if until > at:
         return (centre, now, min(low, keys[0]), max(high, keys[-1]), max(until, *ends))

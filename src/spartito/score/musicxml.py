@@ -43,7 +43,7 @@ def musicxml(score) -> bytes:
 
 
 def _header(root, *, title: str, composer: str, etree) -> None:
-    for tag in ("work", "movement_title", "movement_number", "movement-title", "identification"):
+    for tag in ("work", "movement_title", "movement_number", "movement-title", "identification", "credit"):
         for element in root.findall(tag):
             root.remove(element)
     head = []
@@ -57,6 +57,16 @@ def _header(root, *, title: str, composer: str, etree) -> None:
     encoding = etree.SubElement(identification, "encoding")
     etree.SubElement(encoding, "software").text = f"spartito {__version__}"
     head.append(identification)
+    # what is printed at the top of the first page
+    for text, kind, place in (
+        (title, "title", {"justify": "center", "valign": "top", "font-size": "22"}),
+        (composer, "composer", {"justify": "right", "valign": "bottom", "font-size": "11"}),
+    ):
+        if text:
+            credit = etree.Element("credit", page="1")
+            etree.SubElement(credit, "credit-type").text = kind
+            etree.SubElement(credit, "credit-words", **place).text = text
+            head.append(credit)
     for place, element in enumerate(head):
         root.insert(place, element)
 
@@ -71,6 +81,9 @@ def _finish_part(part, source, etree) -> None:
     two_staves = any(note.findtext("staff") == "2" for note in part.iter("note")) or any(
         (clef.staff or 1) == 2 for clef in source.iter_all(ps.Clef)
     )
+    for sign in part.iter("pedal"):  # partitura's 'end' is no MusicXML
+        if sign.get("type") == "end":
+            sign.set("type", "stop")
     metre = (4, 4)
     for measure, bar in zip(measures, bars):
         metre = signatures.get(bar.start.t, metre)
