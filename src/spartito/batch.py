@@ -334,7 +334,7 @@ def _pool(workers: int, jobs: Sequence[Job]) -> Iterator[ProcessPoolExecutor]:
 
 def _start_worker(threads: int) -> None:
     """Leave Ctrl-C to the main process, and make its `terminate` run the clean-up that an exception runs."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.setdefault("SPARTITO_THREADS", str(threads))  # of the network, see `outputs.open_model`
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
 

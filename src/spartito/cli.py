@@ -127,7 +127,6 @@ def transcribe(
     quiet: Quiet = False,
 ) -> None:
     """Piano recordings to MIDI, score (MusicXML, PDF), sound, table (CSV) and picture (PNG)."""
-    from spartito import load_model
     from spartito import outputs as work
     from spartito.audio.io import AUDIO_SUFFIXES
     from spartito.options import parse_pitch, parse_time, parse_tuning
@@ -152,7 +151,7 @@ def transcribe(
         raise ParameterError(f"the lowest key ({lowest}) lies above the highest ({highest})")
     if settings.end is not None and settings.end <= (settings.start or 0.0):
         raise ParameterError(f"--end ({end}) must come after --start ({start or 0})")
-    load_model(model, device=device.value)  # a missing model or device stops here, before any file
+    work.open_model(model, device.value)  # a missing model or device stops here, before any file
     _work(
         inputs,
         partial(work.transcribe_file, settings=settings),
@@ -350,7 +349,7 @@ def models(as_json: Json = False) -> None:
 
     found = list_models()
     if as_json:
-        print_json([asdict(model) for model in found])
+        print_json([{k: v for k, v in asdict(model).items() if k != "config"} for model in found])
         return
     rows = []
     for model in found:

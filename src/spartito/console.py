@@ -93,7 +93,7 @@ def follow(outcomes, jobs: Sequence[Job], *, ended: list[Outcome], verb: str, qu
 def _line(outcome: Outcome, *, quiet: bool, as_json: bool) -> None:
     source = outcome.job.source
     if outcome.status == "failed":
-        complain(f"{source}: {outcome.message}")
+        complain(_about(source, outcome.message))
     elif not quiet and not as_json:
         print(
             _result(outcome) if outcome.status == "done" else f"{source}: skipped, its results are there",
@@ -101,7 +101,12 @@ def _line(outcome: Outcome, *, quiet: bool, as_json: bool) -> None:
         )
     if not quiet:
         for warning in outcome.warnings:
-            complain(f"warning: {source}: {warning}" if source.name not in warning else f"warning: {warning}")
+            complain(f"warning: {_about(source, warning)}")
+
+
+def _about(source, message: str) -> str:
+    """The message with the file it is about, unless it says so itself."""
+    return message if str(source) in message else f"{source}: {message}"
 
 
 def _result(outcome: Outcome) -> str:

@@ -8,8 +8,10 @@ are raised together at the end. What can be written, and which extra brings what
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from spartito.errors import NotesError, ParameterError, SpartitoError
@@ -25,6 +27,7 @@ __all__ = [
     "SoundSettings",
     "TranscribeSettings",
     "missing_extras",
+    "open_model",
     "score_file",
     "synthesize_file",
     "transcribe_file",
@@ -50,6 +53,8 @@ TRANSCRIBE_FORMATS = tuple(FORMATS)
 TRANSCRIBE_DEFAULTS = ("mid", "csv", "musicxml", "pdf", "png", "wav")
 HEARING = 0.7  # of the progress bar belongs to listening, the rest to writing
 PICTURE_RATE = 16000  # hertz of the sound behind the picture; its top key has 4.2 kHz
+
+THREADS = "SPARTITO_THREADS"  # environment variable: CPU threads of a network; as many as there are when not set
 
 Progress = Callable[[float], None]
 
@@ -113,6 +118,14 @@ def missing_extras(formats) -> dict[str, list[str]]:
     return missing
 
 
+@lru_cache(maxsize=1)
+def open_model(name: str, device: str):
+    """The model of that name, kept for the next file. A worker of several takes its share of the threads."""
+    from spartito import load_model
+
+    return load_model(name, device=device, threads=int(os.environ.get(THREADS, 0)))
+
+
 # -- the three jobs -----------------------------------------------------------------------------------------
 
 
@@ -134,11 +147,13 @@ def transcribe_file(
         The recording cannot be read, or nothing is played in it; nothing is written.
     """
     from spartito import transcribe
+    from spartito.analysis.beats import estimate_beats, with_beats
     from spartito.audio.io import audio_info
+    from spartito.notes.two_hands import in_two_hands
 
     notes = transcribe(
         source,
-        model=settings.model,
+        model=open_model(settings.model, settings.device),
         start=settings.start,
         end=settings.end,
         onset_threshold=settings.onset_threshold,
@@ -149,7 +164,6 @@ def transcribe_file(
         high_notes=settings.high_notes,
         pedal=settings.pedal,
         tuning=settings.tuning,
-        device=settings.device,
         progress=None if progress is None else lambda part: progress(HEARING * part),
     )
     if len(notes) == 0:
@@ -160,6 +174,8 @@ def transcribe_file(
         title=settings.score.title or notes.title or info.title or source.stem,
         composer=settings.score.composer or notes.composer or info.artist,
     )
+    beats = estimate_beats(notes, tempo_hint=settings.score.tempo, time_signature=settings.score.time_signature)
+    notes = in_two_hands(with_beats(notes, beats))
 
     def picture(path: Path) -> None:
         from spartito import Audio, plot_transcription
@@ -168,7 +184,7 @@ def transcribe_file(
         sound = Audio(read_mono(source, rate=PICTURE_RATE, end=settings.end), PICTURE_RATE)
         plot_transcription(notes, path, audio=sound)
 
-    makers = _score_makers(notes, settings.score) | _sound_makers(notes, settings.sound)
+    makers = _score_makers(notes, settings.score, beats) | _sound_makers(notes, settings.sound)
     makers |= _note_makers(notes) | {"png": picture}  # here "mid" is the performance, not the written score
     _write(outputs, makers, progress, begin=HEARING)
     return {"notes": len(notes), "seconds": round(notes.duration, 3)}
@@ -217,16 +233,17 @@ def _note_makers(notes) -> dict[str, Callable[[Path], object]]:
     return {"mid": lambda path: write_midi(notes, path), "csv": lambda path: write_csv(notes, path)}
 
 
-def _score_makers(notes, settings: ScoreSettings) -> dict[str, Callable[[Path], object]]:
-    made = _Once(lambda: _score(notes, settings))
+def _score_makers(notes, settings: ScoreSettings, beats=None) -> dict[str, Callable[[Path], object]]:
+    made = _Once(lambda: _score(notes, settings, beats))
     return {name: lambda path: made().save(path) for name in SCORE_FORMATS}
 
 
-def _score(notes, settings: ScoreSettings):
+def _score(notes, settings: ScoreSettings, beats):
     from spartito import to_score
 
     return to_score(
         notes,
+        beats,
         title=settings.title or None,
         composer=settings.composer or None,
         tempo_hint=settings.tempo,

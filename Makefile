@@ -1,0 +1,53 @@
+# make env    the program and its parts for scores and pictures, in .venv (no torch)
+# make demo   the example recording becomes notes, a score, sound and a picture in out/
+# make test   style and tests, in .venv-test (with torch)
+# make lint   style only
+# make bench  figures of docs/benchmarks.md; needs recordings with labels, see docs/benchmarks.md
+#
+# PYTHON is the Python to start from (3.10 or later). TORCH is what pip is given to install torch; a build for the
+# CPU alone is a tenth of the size:
+#   make test TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PIP = -m pip --disable-pip-version-check --quiet
+MAPS ?= ../shared/data/MAPS
+
+.PHONY: env demo test lint format bench clean
+
+env: .venv/installed
+demo: .venv/installed
+	.venv/bin/spartito transcribe examples/piano.ogg --output out/
+	@echo
+	@echo "The score:    out/piano_transcription.pdf (and .musicxml, for notation programs)"
+	@echo "The notes:    out/piano_transcription.mid (and .csv)"
+	@echo "The sound:    out/piano_transcription.wav"
+	@echo "The picture:  out/piano_transcription.png"
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) install --editable ".[score,plot]"
+	@touch $@
+
+.venv-test/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-test
+	.venv-test/bin/python $(PIP) install $(TORCH)
+	.venv-test/bin/python $(PIP) install --editable ".[dev]"
+	@touch $@
+
+test: lint
+	.venv-test/bin/python -m pytest
+
+lint: .venv-test/installed
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+
+format: .venv-test/installed
+	.venv-test/bin/ruff check --fix .
+	.venv-test/bin/ruff format .
+
+bench: .venv-test/installed
+	.venv-test/bin/python benchmarks/transcription.py $(MAPS)
+
+clean:
+	rm -rf .venv .venv-test build dist out .pytest_cache .ruff_cache src/*.egg-info
