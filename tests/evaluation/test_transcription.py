@@ -78,9 +78,7 @@ def test_frame_equals_mir_eval_multipitch(seed):
     def per_frame(notes):
         return [440.0 * 2.0 ** ((np.flatnonzero(row) - 69) / 12) for row in scoring._roll(notes, frames)]
 
-    precision, recall, accuracy = multipitch.metrics(times, per_frame(reference), times, per_frame(estimate))[
-        :3
-    ]
+    precision, recall, accuracy = multipitch.metrics(times, per_frame(reference), times, per_frame(estimate))[:3]
     scores = scoring.evaluate_transcription(reference, estimate)
     assert scores["frame_precision"] == pytest.approx(precision, abs=1e-9)
     assert scores["frame_recall"] == pytest.approx(recall, abs=1e-9)

@@ -111,9 +111,7 @@ def _magenta(name: str, *, steps: int) -> OnsetsFramesRecipe:
 CONFIGS = {
     "tiny": OnsetsFramesRecipe(
         network=OnsetsFramesConfig.named("jongwook", channels=2),
-        loop=LoopConfig(
-            steps=20, learning_rate=2e-3, clip=3.0, precision="32-true", report_every=5, validate_every=20
-        ),
+        loop=LoopConfig(steps=20, learning_rate=2e-3, clip=3.0, precision="32-true", report_every=5, validate_every=20),
         batch=2,
         frames=64,
     ),
@@ -312,9 +310,7 @@ def _excerpts(piece: Piece, recipe: OnsetsFramesRecipe) -> np.ndarray:
     return np.rint(spans[use] * RATE).astype(np.int64)
 
 
-def _targets(
-    piece: Piece, first: int, last: int, frames: int, recipe: OnsetsFramesRecipe
-) -> tuple[Labels, np.ndarray]:
+def _targets(piece: Piece, first: int, last: int, frames: int, recipe: OnsetsFramesRecipe) -> tuple[Labels, np.ndarray]:
     """Labels and frame weights of the samples `first` .. `last`."""
     start, end = first / RATE, last / RATE
     notes = piece.sounding
