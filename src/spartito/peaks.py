@@ -49,6 +49,7 @@ def peak_frames(curve: np.ndarray, threshold) -> tuple[np.ndarray, np.ndarray, n
     before, here, after = padded[:-2], padded[1:-1], padded[2:]
     key, frame = np.nonzero(((here >= before) & (here > after) & (here >= threshold)).T)
     a, b, c = (np.maximum(x[frame, key], 0.0) for x in (before, here, after))
+    a, c = np.where(frame == 0, c, a), np.where(frame == len(curve) - 1, a, c)  # no slope beyond the edges
     spread = np.maximum(b - np.minimum(a, c), 1e-9)
     shift = np.clip((c - a) / (2.0 * spread), -0.5, 0.5)  # exact for a triangle sampled on both slopes
     return frame, key, frame + shift
@@ -125,6 +126,8 @@ def _first_from(condition: np.ndarray) -> np.ndarray:
 
 def _strongest_of_neighbours(time: np.ndarray, key: np.ndarray, height: np.ndarray, distance: float) -> np.ndarray:
     """Mask of the peaks to keep: of two successive ones of a key nearer than `distance` the higher."""
+    if len(time) == 0:
+        return np.zeros(0, dtype=bool)
     near = (np.diff(time) < distance) & (key[1:] == key[:-1])
     lower_than_next = np.append(near & (height[:-1] < height[1:]), False)
     not_above_last = np.insert(near & (height[1:] <= height[:-1]), 0, False)

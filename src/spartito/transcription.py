@@ -108,7 +108,9 @@ class Transcriber:
         groups = []
         for first in range(0, KEYS, KEY_GROUP):
             some = slice(first, first + KEY_GROUP)
-            parts = (c[:, some].astype(np.float32) for c in (curves.onset, curves.offset, curves.frame, curves.velocity))
+            parts = (
+                c[:, some].astype(np.float32) for c in (curves.onset, curves.offset, curves.frame, curves.velocity)
+            )
             group = notes_from_curves(*parts, fps=curves.fps, settings=replace(settings, onset=threshold[some]))
             group["pitch"] += first
             groups.append(group)

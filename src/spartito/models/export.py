@@ -143,5 +143,9 @@ def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config
         settings,
         inputs=["spectrum"],
         outputs=["keys", "pedal"],
-        dynamic={"spectrum": {0: "batch", 1: "frames"}, "keys": {0: "batch", 2: "frames"}, "pedal": {0: "batch", 1: "frames"}},
+        dynamic={
+            "spectrum": {0: "batch", 1: "frames"},
+            "keys": {0: "batch", 2: "frames"},
+            "pedal": {0: "batch", 1: "frames"},
+        },
     )

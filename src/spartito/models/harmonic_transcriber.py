@@ -93,9 +93,7 @@ class HarmonicTranscriber(nn.Module):
             _Block(c, kernel=config.neighbour_kernel, residual=False) for _ in range(config.neighbour_layers)
         )
         self.octaves = _Block(c, kernel=(1, 5), dilation=(1, 12))
-        self.times = nn.ModuleList(
-            _Block(c, kernel=(5, 1), dilation=(d, 1)) for d in config.time_dilations
-        )
+        self.times = nn.ModuleList(_Block(c, kernel=(5, 1), dilation=(d, 1)) for d in config.time_dilations)
         self.heads = nn.Conv2d(c, 4 * FRAMES_PER_STEP, 1)
         p = config.pedal_channels
         self.pedal = nn.Sequential(
@@ -142,7 +140,7 @@ class HarmonicTranscriber(nn.Module):
 
     def trunk(self, spectrum: Tensor) -> Tensor:
         """(B, C, T, 88) features of every key."""
-        b, frames, bins = spectrum.shape
+        b, frames, _bins = spectrum.shape
         t = frames // FRAMES_PER_STEP
         x = (spectrum - self.mean) / self.scale
         below, above = self.padding

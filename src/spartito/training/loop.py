@@ -133,7 +133,10 @@ def fit(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     fabric = Fabric(
-        accelerator=config.device, devices=config.devices, precision=config.precision, loggers=_loggers(config, folder)
+        accelerator=config.device,
+        devices=config.devices,
+        precision=config.precision,
+        loggers=_loggers(config, folder),
     )
     fabric.launch()
     fabric.seed_everything(config.seed, verbose=False)
@@ -213,7 +216,15 @@ def _loggers(config: LoopConfig, folder: Path) -> list:
 
 def _identity(config: LoopConfig) -> dict:
     """The part of a configuration that must not change when a run goes on."""
-    changeable = {"device", "devices", "threads", "checkpoint_minutes", "report_every", "validate_every", "tensorboard"}
+    changeable = {
+        "device",
+        "devices",
+        "threads",
+        "checkpoint_minutes",
+        "report_every",
+        "validate_every",
+        "tensorboard",
+    }
     return {k: v for k, v in asdict(config).items() if k not in changeable}
 
 

@@ -56,7 +56,7 @@ class TranscriptionRecipe:
     onset_weight: float = 3.0
     offset_weight: float = 1.5
     frame_weight: float = 1.0
-    velocity_weight: float = 0.5
+    velocity_weight: float = 4.0
     pedal_weight: float = 0.1
 
 
@@ -197,7 +197,7 @@ def _transposed(spectrum: np.ndarray, bins: float) -> np.ndarray:
 
 def _coloured(spectrum: np.ndarray, rng: np.random.Generator, recipe: TranscriptionRecipe) -> np.ndarray:
     """Another room, microphone, level and background."""
-    frames, bins = spectrum.shape
+    _frames, bins = spectrum.shape
     knots = rng.normal(0.0, recipe.equaliser, 8)
     response = np.interp(np.arange(bins), np.linspace(0, bins - 1, 8), knots) + rng.uniform(-recipe.gain, recipe.gain)
     if rng.random() < recipe.room:

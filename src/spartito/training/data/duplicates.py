@@ -37,6 +37,4 @@ def melody_runs(notes: Notes) -> set[bytes]:
 
 def is_version_of(runs: set[bytes], others: Iterable[set[bytes]]) -> bool:
     """Whether `runs` and one of `others` come from one composition."""
-    return any(
-        len(runs & other) > max(2, SHARED * min(len(runs), len(other))) for other in others if runs and other
-    )
+    return any(len(runs & other) > max(2, SHARED * min(len(runs), len(other))) for other in others if runs and other)

@@ -12,28 +12,15 @@ Licence: Creative Commons, non-commercial, share-alike; weights trained on it in
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from spartito.errors import ParameterError
+from spartito.training.data.recordings import Recording, share_of
 
-__all__ = ["Recording", "list_maps"]
+__all__ = ["list_maps"]
 
 TEST_PIANOS = ("ENSTDkAm", "ENSTDkCl")
 VALIDATION_SHARE = 0.15  # of the training compositions
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One recording with its labels. `split` is train, validation or test."""
-
-    name: str
-    audio: Path
-    labels: Path  # MIDI, or a table that `read_csv` knows
-    composition: str
-    split: str
-    pedal_known: bool
 
 
 def list_maps(root: Path, *, protocol: str = "strict") -> list[Recording]:
@@ -65,12 +52,7 @@ def list_maps(root: Path, *, protocol: str = "strict") -> list[Recording]:
         elif composition in tested and protocol == "strict":
             continue
         else:
-            split = "validation" if _share(composition) < VALIDATION_SHARE else "train"
+            split = "validation" if share_of(composition) < VALIDATION_SHARE else "train"
         pedal_known = labels.suffix == ".mid"
         recordings.append(Recording(audio.stem, audio, labels, composition, split, pedal_known))
     return recordings
-
-
-def _share(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

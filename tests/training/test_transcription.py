@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from spartito.audio.features import BINS_PER_SEMITONE, front_end  # noqa: E402
+from spartito.notes.notes import Notes  # noqa: E402
+from spartito.peaks import notes_from_curves  # noqa: E402
+from spartito.training import transcription as job  # noqa: E402
+from spartito.training.data.store import add, open_store  # noqa: E402
+
+FPS = 62.5
+NOTES = np.array([[0.5, 1.0, 60, 64], [1.0, 1.5, 60, 100], [0.48, 2.0, 64, 127]])
+
+
+def test_targets_of_three_notes_by_hand():
+    goal = job.targets(NOTES, np.array([[0.4, 0.9]]), first=0, frames=160, fps=FPS)
+    assert {k: v.shape for k, v in goal.items()} == {
+        "onset": (160, 88), "offset": (160, 88), "frame": (160, 88), "velocity": (160, 88), "pedal": (160,),
+    }  # fmt: skip
+    key = 60 - 21
+    # 0.5 s is frame 31.25: frames 31 and 32 lie 0.25 and 0.75 of 3.125 away
+    assert goal["onset"][31, key] == pytest.approx(1 - 0.25 / 3.125)
+    assert goal["onset"][32, key] == pytest.approx(1 - 0.75 / 3.125)
+    assert goal["onset"][:28, key].max() == 0
+    assert goal["velocity"][31, key] == pytest.approx(64 / 127)
+    assert goal["velocity"][62, key] == pytest.approx(100 / 127)  # the restruck note, 1.0 s = frame 62.5
+    assert goal["offset"][62, key] == pytest.approx(1 - 0.5 / 3.125)
+    assert goal["frame"][:, key].nonzero()[0].tolist() == list(range(32, 94))
+    assert goal["pedal"].nonzero()[0].tolist() == list(range(25, 57))
+
+
+def test_targets_move_with_crop_and_key_and_know_no_pedal():
+    whole = job.targets(NOTES, None, first=0, frames=160, fps=FPS)
+    part = job.targets(NOTES, None, first=40, frames=60, fps=FPS, shift=3)
+    for name in ("onset", "offset", "frame", "velocity"):
+        np.testing.assert_allclose(part[name][:, 3:], whole[name][40:100, :-3], atol=1e-6)
+    assert (part["pedal"] == -1).all()
+
+
+def test_perfect_curves_decode_to_the_notes():
+    goal = job.targets(NOTES, None, first=0, frames=160, fps=FPS)
+    found = notes_from_curves(*(goal[k] for k in ("onset", "offset", "frame", "velocity")), fps=FPS)
+    order = np.lexsort((NOTES[:, 2], NOTES[:, 0]))
+    np.testing.assert_allclose(found["onset"], NOTES[order, 0], atol=1e-3)
+    np.testing.assert_allclose(found["offset"], NOTES[order, 1], atol=1e-3)
+    np.testing.assert_array_equal(found["velocity"], NOTES[order, 3])
+
+
+def test_transposed_spectrum_is_a_shift_of_bins():
+    spectrum = np.random.default_rng(0).normal(-7, 1, (4, 297)).astype(np.float32)
+    up = job._transposed(spectrum, 2 * BINS_PER_SEMITONE)
+    np.testing.assert_allclose(up[:, 6:], spectrum[:, :-6])
+    np.testing.assert_allclose(up[:, :6], job.FLOOR)
+    half = job._transposed(spectrum, 0.5)
+    np.testing.assert_allclose(half[:, 1:], 0.5 * (spectrum[:, 1:] + spectrum[:, :-1]), rtol=1e-5)
+    down = job._transposed(spectrum, -3)
+    np.testing.assert_allclose(down[:, :-3], spectrum[:, 3:])
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two short recordings of sine chords, one with a known pedal."""
+    time = np.arange(5 * 16_000) / 16_000
+    for name, pitch in (("a", 60), ("b", 67)):
+        tone = np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time) * (time > 1)
+        notes = Notes.from_arrays([1.0], [3.0], [pitch], [90]).with_pedal([[2.0, 4.0]])
+        add(tmp_path, name, tone.astype(np.float32), notes, pedal_known=name == "b")
+    return tmp_path
+
+
+def test_store_keeps_spectra_sounding_notes_and_pedal(store):
+    a, b = open_store(store)
+    assert a.spectrum.shape == (313, front_end("default").bins) and a.spectrum.dtype == np.float16
+    np.testing.assert_allclose(a.notes, [[1.0, 4.0, 60, 90]])  # the pedal holds it
+    assert a.pedal is None
+    np.testing.assert_allclose(b.pedal, [[2.0, 4.0]])
+    assert [item.name for item in open_store(store, ["b"])] == ["b"]
+
+
+def test_batches_depend_on_their_index_alone(store):
+    recipe = job.CONFIGS["tiny"]
+    make = job.batches([(open_store(store), 1.0)], recipe)
+    first, again, other = make(3), make(3), make(4)
+    assert first["spectrum"].shape == (2, 124, front_end("default").bins)
+    for name in first:
+        assert torch.equal(first[name], again[name])
+    assert not torch.equal(first["spectrum"], other["spectrum"])
+    assert torch.isfinite(first["spectrum"]).all() and first["spectrum"].min() >= job.FLOOR - 1e-5
+
+
+def test_loss_falls_to_the_floor_for_right_answers_and_ignores_unknown_pedal(store):
+    recipe = job.CONFIGS["tiny"]
+    batch = job.batches([(open_store(store), 1.0)], recipe)(0)
+    right = torch.stack([batch[k] for k in ("onset", "offset", "frame", "velocity")], dim=1).clamp(1e-4, 1 - 1e-4)
+    logits = torch.log(right / (1 - right))
+    terms = job.loss(recipe)
+    good = terms(lambda _: (logits, torch.zeros_like(batch["pedal"])), batch)
+    bad = terms(lambda _: (-logits, torch.zeros_like(batch["pedal"])), batch)
+    for name in ("onset", "offset", "frame"):
+        assert good[name] < 0.2 * bad[name]
+    batch["pedal"] = torch.full_like(batch["pedal"], -1.0)
+    assert terms(lambda _: (logits, torch.full_like(batch["pedal"], 9.0)), batch)["pedal"] == 0
+
+
+def test_recordings_are_chosen_by_length(tmp_path):
+    for name, seconds in (("long", 40), ("short", 5)):
+        note = Notes.from_arrays([0.1], [seconds - 0.1], [60 if name == "long" else 70])
+        add(tmp_path, name, np.ones(seconds * 16_000, dtype=np.float32), note, pedal_known=False)
+    recipe = job.CONFIGS["tiny"]
+    make = job.batches([(open_store(tmp_path), 1.0)], recipe)
+    long = sum(int(make(i)["frame"][..., 60 - 21 - 4 : 60 - 21 + 5].sum(dim=(1, 2)).gt(0).sum()) for i in range(60))
+    assert 0.75 < long / 120 < 0.98  # 40 of 45 seconds
