@@ -45,6 +45,7 @@ MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # he
 BLOCK = 1 << 16  # samples per channel decoded or written at once (1.5 s at 44.1 kHz)
 SMALL_BLOCK = 1 << 10  # the same, on the way to a damaged place
 OGG_PAGE = 65307  # bytes, the longest page there can be (RFC 3533)
+LONGEST = 4 * 3600.0  # seconds set aside at first at most, whatever a header says; the result may be longer
 SHORTFALL = 0.1  # seconds missing against the header before a recording is called broken off
 ACCEPTED = "WAV, FLAC, OGG, MP3 and the like, or M4A, MP4, WebM"
 
@@ -104,7 +105,7 @@ def read_mono(path, *, rate: int, start: float | None = None, end: float | None 
         resampler = soxr.ResampleStream(source.rate, rate, 1, dtype="float32", quality="HQ")
         same = source.rate == rate
         seconds = max(source.duration - (start or 0.0), 0.0) if end is None else end - (start or 0.0)
-        seconds = min(seconds, source.duration or 60.0)
+        seconds = min(seconds, source.duration or 60.0, LONGEST)
         mono = np.empty(int((seconds + 1.0) * rate), dtype=np.float32)
         n = 0
         for block in _blocks(source, start, end):
@@ -336,9 +337,7 @@ class _Ffmpeg:
         command = ["ffmpeg", "-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info"]
         command += ["-protocol_whitelist", "file", "-i", f"file:{path.resolve()}", "-vn", "-sn", "-dn"]
         command += ["-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log)
         self.rate = self.channels = 0
         try:
             self._header()
