@@ -392,11 +392,13 @@ def train(ctx: typer.Context) -> None:
     """Train a model (see `spartito train --help`); needs the extra `train`."""
     try:
         from spartito.training.cli import app as train_app
+
+        status = train_app(args=ctx.args, prog_name="spartito train", standalone_mode=False)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("spartito"):
             raise
         raise MissingExtraError(error.name or "torch", extra="train", purpose="training") from error
-    train_app(args=ctx.args, prog_name="spartito train", standalone_mode=False)
+    raise typer.Exit(status if isinstance(status, int) else 0)
 
 
 @app.command()
