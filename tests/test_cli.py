@@ -86,7 +86,7 @@ def test_a_second_run_skips_what_is_there_and_is_not_fooled_by_results(tmp_path,
     run_cli(capfd, "transcribe", tmp_path, "--formats", "mid,wav")
     assert len(calls) == 1
     write_beeps(tmp_path / "b.wav")
-    status, out, err = run_cli(capfd, "transcribe", tmp_path, "--formats", "mid,wav", "--skip-existing", "--json")
+    status, out, _ = run_cli(capfd, "transcribe", tmp_path, "--formats", "mid,wav", "--skip-existing", "--json")
     report = json.loads(out)
     assert status == 0 and len(calls) == 2
     assert {f["source"].rpartition("/")[2]: f["status"] for f in report["files"]} == {

@@ -255,10 +255,8 @@ def _formats(given, output, allowed, default, *, quiet: bool) -> tuple[str, ...]
         given = Path(output).suffix
     formats = default if given is None else parse_choices(given, allowed, what="formats")
     for extra, names in missing_extras(formats).items():
-        if given is not None:
-            raise MissingExtraError(f"the extra {extra!r}", extra=extra, purpose=f"writing {', '.join(names)}")
         formats = tuple(name for name in formats if name not in names)
-        if not formats:
+        if given is not None or not formats:
             raise MissingExtraError(f"the extra {extra!r}", extra=extra, purpose=f"writing {', '.join(names)}")
         if not quiet:
             complain(f"no {', '.join(names)} without the extra {extra!r}: pip install 'spartito[{extra}]'")
