@@ -54,6 +54,8 @@ def test_bass_against_a_plain_search():
     rng = np.random.default_rng(5)
     onset = np.cumsum(rng.uniform(0.09, 0.5, 100))
     pitch = rng.integers(30, 90, 100)
-    bass = find_events(Notes.from_arrays(onset, onset + 0.1, pitch)).features[:, COLUMN["bass within a second and a half"]]
+    bass = find_events(Notes.from_arrays(onset, onset + 0.1, pitch)).features[
+        :, COLUMN["bass within a second and a half"]
+    ]
     plain = [pitch[i] <= pitch[np.abs(onset - onset[i]) <= 1.5].min() for i in range(100)]
     assert bass.astype(bool).tolist() == plain

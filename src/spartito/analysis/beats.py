@@ -173,17 +173,17 @@ class TrackerConfig:
     tempo_reach: int = 5  # steps the tempo may move from one event to the next
     drift: float = 0.04  # deviation of the tempo (ratio) over one beat
     jitter: float = 0.05  # seconds, deviation of an onset
-    stretch: float = 0.02  # deviation of an interval, relative to it
-    beat: float = 0.5  # for every beat that passes
+    stretch: float = 0.04  # deviation of an interval, relative to it
+    beat: float = 1.0  # for every beat that passes
     switch: float = 1.0  # for changing between binary and ternary division
-    evidence: float = 1.0  # weight of the network's opinion on beats
+    evidence: float = 1.5  # weight of the network's opinion on beats
     tempo: float = 0.15  # weight of its opinion on the tempo
     # cost of an event at each eighth of a beat, then at each sixth
     eighths: tuple[float, ...] = (0.2, 3.0, 2.0, 3.0, 1.0, 3.0, 2.0, 3.0)
     sixths: tuple[float, ...] = (0.5, 3.0, 1.5, 3.0, 1.5, 3.0)
     bar_line: float = 1.0  # weight of the network's opinion on downbeats
     metre: float = 0.5  # weight of its opinion on the metre, per beat
-    odd_bar: float = 8.0  # for a bar of another length
+    odd_bar: float = 5.0  # for a bar of another length
 
 
 DEFAULT_TRACKER = TrackerConfig()
@@ -366,9 +366,7 @@ def _steady(start: float, end: float, quarter: float, signature: tuple[int, int]
     count = max(2, 2 + int(np.ceil((end - start) / (quarter * length))))
     size = max(1, round(4 * numerator / denominator / length))
     place = np.arange(count)
-    return Beats(
-        start + quarter * length * place, length * place, place % size, ((0, numerator, denominator),)
-    )
+    return Beats(start + quarter * length * place, length * place, place % size, ((0, numerator, denominator),))
 
 
 # -- a clock for the performance ----------------------------------------------------------------------------
@@ -397,7 +395,7 @@ def with_beats(notes: Notes, beats: Beats) -> Notes:
         start = beats.quarters[~keep][-1]  # a downbeat at second 0 itself
     else:
         wanted = quarters[0] - times[0] / pace  # where second 0 would lie at the usual tempo
-        bars = max(1, int(round((origin - wanted) / bar)))
+        bars = max(1, round((origin - wanted) / bar))
         bars = max(bars, int(np.ceil((origin - quarters[0] + 1e-6) / bar)))
         start = origin - bars * bar
         if start >= quarters[0] - 1e-9:

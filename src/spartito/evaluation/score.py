@@ -70,7 +70,10 @@ def score_notes(score) -> np.ndarray:
     for i, note in enumerate(notes):
         out["index"][i] = int(note.id[1:].split("t")[0]) if note.id and note.id[1:].isdigit() else -1
         out["pitch"][i] = note.midi_pitch
-        out["duration"][i] = 0 if isinstance(note, ps.GraceNote) else note.duration_tied
+        last = note
+        while last.tie_next is not None:  # a loop, as a note may be tied over hundreds of bars
+            last = last.tie_next
+        out["duration"][i] = 0 if isinstance(note, ps.GraceNote) else last.end.t - note.start.t
         out["staff"][i] = note.staff or 1
     quarter = float(part.quarter_duration_map(0))
     bars = sorted(part.iter_all(ps.Measure), key=lambda m: m.start.t)
@@ -193,9 +196,7 @@ def evaluate_score(reference: np.ndarray, estimate: np.ndarray, match: np.ndarra
         "staff": float(np.mean(known["staff"] != truth["staff"])),
         "key": float(np.mean((known["fifths"] - truth["fifths"]) % 12 != 0)),
         "metre": float(
-            np.mean(
-                (known["numerator"] != truth["numerator"]) | (known["denominator"] != truth["denominator"])
-            )
+            np.mean((known["numerator"] != truth["numerator"]) | (known["denominator"] != truth["denominator"]))
         ),
         "missing": float(missing),
     }

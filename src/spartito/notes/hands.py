@@ -29,19 +29,19 @@ __all__ = ["LEFT", "RIGHT", "named_hands", "split_hands"]
 
 RIGHT, LEFT = 0, 1
 
-COMFORT = 12  # semitones a hand spans with ease: an octave
+COMFORT = 10  # semitones a hand spans with ease: a seventh
 REACH = 16  # semitones a hand spans at most: a tenth
-CENTRE = (67.0, 50.0)  # MIDI numbers around which the right and the left hand play when nothing else is known
+CENTRE = (67.0, 51.0)  # MIDI numbers around which the right and the left hand play when nothing else is known
 FINGERS = 5
 # prices, found by search on the hands of ASAP scores (validation split)
-STRAY = 0.002  # per squared semitone a hand leaves its half of the keyboard
-STRAY_FROM = 8.0  # semitones from its centre towards the other hand where that begins
-STRETCH = 0.5  # per semitone beyond an octave in one chord
-HELD_STRETCH = 0.6  # the same while notes are held
-MOVE = 0.11  # per semitone between chords of one hand, less after a rest
-JUMP = 0.02  # per semitone beyond a fifth and per second it has
-CROSS = 0.25  # per semitone across the other hand
-BLEND = 0.35  # share of the old place in the new place of a running hand
+STRAY = 0.0007  # per squared semitone a hand leaves its half of the keyboard
+STRAY_FROM = 3.3  # semitones from its centre towards the other hand where that begins
+STRETCH = 0.25  # per semitone beyond that in one chord
+HELD_STRETCH = 0.19  # the same while notes are held
+MOVE = 0.018  # per semitone between chords of one hand, less after a rest
+JUMP = 0.0225  # per semitone beyond a fifth and per second it has
+CROSS = 0.46  # per semitone across the other hand
+BLEND = 0.2  # share of the old place in the new place of a running hand
 OPTIONS = 14  # split points tried per chord; a longer chord is no one's to play and is thinned around the middle
 
 _NAMES = (

@@ -52,11 +52,12 @@ class QuantizeConfig:
 
     deviation: float = 0.030  # seconds, of an onset from its slot
     relative: float = 0.045  # of a beat, added to it
-    collision: float = 3.0  # for each event that shares its slot with another
+    collision: float = 2.0  # for each event that shares its slot with another
     # price of each division of a beat: plain beats are mostly 1, 2 and 4; compound (dotted) beats 1, 3 and 6
-    simple: tuple[tuple[int, float], ...] = ((1, 0.0), (2, 0.3), (3, 2.2), (4, 1.0), (6, 4.5), (8, 4.5))
+    simple: tuple[tuple[int, float], ...] = ((1, 0.0), (2, 0.3), (3, 2.5), (4, 1.0), (6, 4.5), (8, 4.5))
     compound: tuple[tuple[int, float], ...] = ((1, 0.0), (3, 0.3), (6, 1.2), (2, 3.0), (4, 4.0), (12, 5.5))
-    change: float = 1.5  # for a change between division in two and in three from one beat to the next
+    syncopation: float = 2.0  # for quarters of a beat without its half: rarer than the triplet they resemble
+    change: float = 0.6  # for a change between division in two and in three from one beat to the next
 
 
 DEFAULT_QUANTIZER = QuantizeConfig()
@@ -105,7 +106,7 @@ def quantize_onsets(
     number, part = number + early, part - early
     compound = beat > 1.25 or abs(beat - 0.75) < 0.01
     divisions = config.compound if compound else config.simple
-    beats, start, count = np.unique(number, return_index=True, return_counts=True)
+    beats, _start, count = np.unique(number, return_index=True, return_counts=True)
     index = np.repeat(np.arange(len(beats)), count)  # (n,) row of each event
     slots, costs = [], []
     for division, price in divisions:
@@ -114,7 +115,10 @@ def quantize_onsets(
         together = np.zeros(len(part), dtype=bool)
         together[1:] = (index[1:] == index[:-1]) & (slot[1:] == slot[:-1])
         cost += config.collision * np.bincount(index, weights=together, minlength=len(beats)) + price
-        # an event pushed to the end of its beat meets the first of the next
+        if division == 4:
+            used = np.zeros((len(beats), 5), dtype=bool)
+            used[index, slot.astype(int)] = True
+            cost += config.syncopation * (used[:, 1] & used[:, 3] & ~used[:, 2])
         slots.append(slot)
         costs.append(cost)
     costs = np.array(costs)  # (divisions, beats)

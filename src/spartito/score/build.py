@@ -32,7 +32,7 @@ __all__ = ["to_score"]
 
 LOWEST, HIGHEST = 21, 108  # keys of a piano
 GRACE = 0.085  # seconds; a lone note this shortly before another is an ornament of it
-LONGEST = 4 * 3600.0  # seconds of music that make a sensible score
+LONGEST = 64  # quarter notes; no piano string sounds longer, whatever a file says
 
 
 def to_score(
@@ -156,7 +156,7 @@ def _quantized(notes: Notes, beats: Beats) -> _Table:
     held = np.maximum(beats.to_quarters(notes.offset) * TICKS, onset + 1.0)
     # a key struck again ends the note before; measured from its own performed length
     shift = onset - beats.to_quarters(seconds) * TICKS
-    held = np.maximum(held + 0.5 * shift, onset + 1.0)
+    held = np.clip(held + 0.5 * shift, onset + 1.0, onset + LONGEST * TICKS)
     pitch = notes.pitch.astype(np.int64)
     pitch = np.where(pitch < LOWEST, pitch + 12 * -((pitch - LOWEST) // 12), pitch)
     pitch = np.where(pitch > HIGHEST, pitch - 12 * -((HIGHEST - pitch) // 12), pitch)
@@ -175,9 +175,7 @@ def _quantized(notes: Notes, beats: Beats) -> _Table:
         table.hand = np.zeros(len(table.onset), dtype=np.int64)
         # ornaments go with the note they adorn: they are dealt with after the others
         whole = ~table.grace
-        table.hand[whole] = split_hands(
-            table.onset[whole], table.held[whole], table.pitch[whole], table.seconds[whole]
-        )
+        table.hand[whole] = split_hands(table.onset[whole], table.held[whole], table.pitch[whole], table.seconds[whole])
         for i in np.flatnonzero(table.grace):
             here = np.flatnonzero((table.onset == table.onset[i]) & whole)
             table.hand[i] = table.hand[here[np.abs(table.pitch[here] - table.pitch[i]).argmin()]]
@@ -234,7 +232,7 @@ def _bars(table: _Table, beats: Beats) -> list[Bar]:
     for i, (start, numerator, denominator) in enumerate(edges):
         full = 4 * TICKS * numerator // denominator
         end = edges[i + 1][0] if i + 1 < len(edges) else start + full
-        if end <= first or start > last and start >= table.held.max() - full // 4:
+        if end <= first or (start > last and start >= table.held.max() - full // 4):
             continue
         if end - start != full:  # a bar tracked shorter or longer gets the signature it needs
             unit = TICKS * 4 // denominator
@@ -324,9 +322,7 @@ def _assemble(table, bars, beats, *, fifths, mode, pedal, title, composer) -> Sc
     part.add(ps.KeySignature(fifths, mode), 0)
     part.add(_tempo(ps, beats, bars[0]), 0)
     starts = np.array([b.start for b in bars])
-    spelled = spell(
-        table.onset / TICKS, np.maximum(table.end - table.onset, 1) / TICKS, table.pitch, fifths=fifths
-    )
+    spelled = spell(table.onset / TICKS, np.maximum(table.end - table.onset, 1) / TICKS, table.pitch, fifths=fifths)
     for hand, staff, default in ((RIGHT, 1, TREBLE), (LEFT, 2, BASS)):
         rows = np.flatnonzero(table.hand == hand)
         clefs = choose_clefs(

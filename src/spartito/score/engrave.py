@@ -53,6 +53,4 @@ def _larger_title(page: str) -> str:
     title = re.compile(r'(text-anchor="middle".*?font-size=")(\d+)(px)', re.DOTALL)
     if head < 0:
         return page
-    return page[:head] + title.sub(
-        lambda m: f"{m[1]}{round(int(m[2]) * TITLE_SIZE)}{m[3]}", page[head:], count=1
-    )
+    return page[:head] + title.sub(lambda m: f"{m[1]}{round(int(m[2]) * TITLE_SIZE)}{m[3]}", page[head:], count=1)

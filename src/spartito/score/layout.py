@@ -60,7 +60,7 @@ def octave_runs(onset: np.ndarray, pitch: np.ndarray, *, high: bool) -> list[tup
     farthest = np.maximum.reduceat(pitch, starts) if len(onset) else []
     if len(onset) and not high:
         nearest, farthest = np.maximum.reduceat(pitch, starts), np.minimum.reduceat(pitch, starts)
-    for i, start in enumerate(starts):
+    for i, _start in enumerate(starts):
         inside = nearest[i] >= HIGH - 5 if high else nearest[i] <= LOW + 5
         if inside:
             run.append(i)

@@ -106,9 +106,7 @@ def _finish_part(part, source, etree) -> None:
         for place, what in ((sign.start.t, kind), (sign.end.t, "stop")):
             direction = etree.Element("direction", placement="above" if kind == "down" else "below")
             holder = etree.SubElement(direction, "direction-type")
-            etree.SubElement(
-                holder, "octave-shift", type=what, size="8", number=str((sign.staff or 1) + number * 0)
-            )
+            etree.SubElement(holder, "octave-shift", type=what, size="8", number=str((sign.staff or 1) + number * 0))
             etree.SubElement(direction, "staff").text = str(sign.staff or 1)
             _at(measures, starts, place, direction, etree, closing=what == "stop", staff=str(sign.staff or 1))
 

@@ -177,11 +177,13 @@ def _readable(start: int, end: int, bar: Bar, *, dots: int, rest: bool) -> bool:
     first, last = bar.strength(start), bar.strength(end)
     if rest:
         if bar.compound:
-            return first >= 2 and inside < 2 or first >= inside and dots == 0 and inside < 2
+            return (first >= 2 and inside < 2) or (first >= inside and dots == 0 and inside < 2)
         return first > inside or (first >= inside and not dots and inside <= 1)
     if first >= inside:
         return not (dots and inside == 3 and first == 3)
     if last >= inside and inside <= 1:
         return True
     # a plain syncopation: an undotted note around the next stronger point, like eighth, quarter, eighth
-    return dots == 0 and inside - first == 1 and at - start == end - at and inside <= 2
+    if bar.compound and inside >= 2:
+        return False
+    return dots == 0 and inside - first == 1 and at - start == end - at

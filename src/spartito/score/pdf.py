@@ -332,7 +332,7 @@ def _other_font(text: str) -> str:
                 if name not in pdfmetrics.getRegisteredFontNames():
                     pdfmetrics.registerFont(TTFont(name, _font_file(file)))
                 return name
-            except Exception:  # the font is not on this machine: the next one  # noqa: S112
+            except Exception:  # the font is not on this machine: the next one
                 continue
     kana = any(0x3040 <= ord(c) < 0x3100 for c in text)
     hangul = any(0xAC00 <= ord(c) < 0xD7B0 for c in text)

@@ -63,14 +63,12 @@ def spell(onset: np.ndarray, duration: np.ndarray, pitch: np.ndarray, *, fifths:
     """
     from partitura.musicanalysis import estimate_spelling
 
-    table = np.zeros(
-        len(pitch), dtype=[("onset_beat", "f4"), ("duration_beat", "f4"), ("pitch", "i4"), ("id", "U12")]
-    )
+    table = np.zeros(len(pitch), dtype=[("onset_beat", "f4"), ("duration_beat", "f4"), ("pitch", "i4"), ("id", "U12")])
     table["onset_beat"], table["duration_beat"], table["pitch"] = onset, duration, pitch
     named = estimate_spelling(table)
     place = np.array([LINE[s] for s in named["step"]]) + 7 * named["alter"].astype(int)
     centre = fifths + 2  # the middle of the seven notes of the key on the line of fifths
-    place -= 12 * int(round((float(np.median(place)) - centre) / 12))
+    place -= 12 * round((float(np.median(place)) - centre) / 12)
     place = np.where(place - centre > REACH, place - 12, place)
     place = np.where(place - centre < -REACH, place + 12, place)
     alter = (place + 1) // 7

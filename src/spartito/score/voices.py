@@ -24,10 +24,10 @@ from spartito.notes.quantize import TICKS
 
 __all__ = ["separate_voices", "written_ends"]
 
-SECOND_VOICE = 1.6  # price of opening a second voice
+SECOND_VOICE = 0.96  # price of opening a second voice
 SECOND_GOES_ON = 0.25  # price of each further chord in it
-CUT = 2.2  # price of cutting a quarter note from a held note
-CUT_FREE = 0.34  # share of a held note that may be cut freely: fingers overlap in legato
+CUT = 3.5  # price of cutting a quarter note from a held note
+CUT_FREE = 0.24  # share of a held note that may be cut freely: fingers overlap in legato
 LEAP = 0.02  # price per semitone between chords of one voice
 UNEQUAL = 0.7  # price per octave (factor two) between the lengths joined in one chord
 
@@ -44,7 +44,7 @@ def separate_voices(onset: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> np
     starts = np.flatnonzero(np.concatenate([[True], np.diff(onset) != 0]))
     stops = np.append(starts[1:], n)
     # state per voice: (onset of its last chord, its end, its pitch)
-    idle = (-10**6, -10**6, None)
+    idle = (-(10**6), -(10**6), None)
     paths = [(0.0, (idle, idle))]
     back, choices = [], []
     for start, stop in zip(starts, stops):
@@ -113,7 +113,7 @@ def _step(state, at: float, key: float) -> float:
 
 
 FULL = 0.42  # share of the time to the next chord a key must be held for the note to be written that long
-FULL_SHORT = 0.2  # the same when that time is one beat or less: a detached eighth stays an eighth
+FULL_SHORT = 0.1  # the same when that time is one beat or less: a detached eighth stays an eighth
 
 
 def written_ends(onset: np.ndarray, end: np.ndarray, voice_next: np.ndarray, *, beat: int) -> np.ndarray:
