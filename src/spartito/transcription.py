@@ -3,7 +3,7 @@
     samples -> concert pitch -> reference level -> windows of spectrum -> network -> curves -> notes and pedal
 
 The recording is read at 16 kHz mono, brought to concert pitch by resampling when its tuning is off, and to a
-reference level. Windows of 20 s overlap by as much as the network can see, so that seams do not exist and an hour
+reference level. Windows of 40 s overlap by as much as the network can see, so that seams do not exist and an hour
 needs no more memory than its curves in half precision. The decoder is that of `peaks.py`, with thresholds per key
 from the model's `config.json`.
 """
@@ -31,7 +31,7 @@ from spartito.peaks import PeakSettings, notes_from_curves
 __all__ = ["HIGH_NOTES", "Curves", "Transcriber", "transcribe"]
 
 RATE = 16_000  # Hz
-WINDOW = 1250  # frames of 16 ms: 20 s
+WINDOW = 2500  # frames of 16 ms, 40 s: the margins are then a tenth of the work
 KEYS, LOWEST_KEY = 88, 21
 KEY_GROUP = 11  # keys decoded at a time: bounds the memory of an hour
 IN_TUNE = 4.0  # cents: below it compensation would change nothing that can be measured
@@ -279,14 +279,15 @@ def _pedal_spans(down: np.ndarray, *, fps: float) -> np.ndarray:
         return np.zeros((0, 2))
     last = np.maximum.accumulate(np.where(state >= 0, np.arange(len(state)), 0))
     held = np.concatenate([[0], np.maximum(state[last], 0), [0]])
-    edges = np.flatnonzero(np.diff(held)).reshape(-1, 2) / fps
+    edges = np.flatnonzero(np.diff(held)).reshape(-1, 2)  # frames
     if len(edges) == 0:
-        return edges
-    lift = np.concatenate([[np.inf], edges[1:, 0] - edges[:-1, 1]])
-    starts = np.flatnonzero(lift >= PEDAL_SHORTEST)
+        return edges / fps
+    shortest = int(np.ceil(PEDAL_SHORTEST * fps))
+    lift = np.append(np.iinfo(np.int64).max, edges[1:, 0] - edges[:-1, 1])
+    starts = np.flatnonzero(lift >= shortest)
     ends = np.append(starts[1:] - 1, len(edges) - 1)
     spans = np.column_stack([edges[starts, 0], edges[ends, 1]])
-    return spans[spans[:, 1] - spans[:, 0] >= PEDAL_SHORTEST]
+    return spans[spans[:, 1] - spans[:, 0] >= shortest] / fps
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -108,13 +108,20 @@ def convert_checkpoint(path: str | Path, output: str | Path) -> Path:
     with atomic_path(output / "model.safetensors") as temporary:
         save_file({name: t.copy(order="C") for name, t in tensors.items()}, temporary)
     description = {
-        "architecture": "onsets_frames",
-        "config": asdict(config),
-        "frontend": frontend,
-        "decoder": "onsets_frames",
-        "half_frame_shift": config.layout == "magenta",  # its labels are rounded down
-        "source": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "name": output.name,
+        "job": "transcription",
+        "summary": f"Onsets and Frames, {config.layout} layout, converted from published weights",
         "licence": "that of the original weights",
+        "data": "that of the original weights",
+        "architecture": "onsets_frames",
+        "network": asdict(config),
+        "front_end": frontend,
+        "decoder": {
+            "rule": "onsets_frames",
+            "half_frame_shift": config.layout == "magenta",  # its labels are rounded down
+            "pedal": False,
+        },
+        "source": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
     }
     with atomic_path(output / "config.json") as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")

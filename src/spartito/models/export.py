@@ -38,7 +38,7 @@ def write_folder(module, example, folder: str | os.PathLike, config: dict, *, in
     try:
         import onnx
         import torch
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError as error:
         raise MissingExtraError("onnx", extra="train", purpose="exporting a model") from error
     folder = Path(folder)
@@ -49,7 +49,7 @@ def write_folder(module, example, folder: str | os.PathLike, config: dict, *, in
         if value.dtype.is_floating_point
     }
     with atomic_path(folder / WEIGHTS) as path:
-        save_file(state, str(path))
+        path.write_bytes(save(state))  # save_file would make a file that only its owner can read
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its successor

@@ -59,6 +59,10 @@ def find_model(name: str | os.PathLike) -> ModelInfo:
 def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", threads: int = 0):
     """Open a model for use; what comes back depends on its job (`Transcriber` for transcription)."""
     info = find_model(name)
+    if info.job == "transcription" and info.config.get("architecture") == "onsets_frames":
+        from spartito.transcription_onsets_frames import OnsetsFramesTranscriber
+
+        return OnsetsFramesTranscriber(info, device=device, threads=threads)
     if info.job == "transcription":
         from spartito.transcription import Transcriber
 

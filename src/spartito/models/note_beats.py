@@ -179,7 +179,8 @@ def save_note_beats(weights: dict[str, np.ndarray], config: NoteBeatsConfig, fol
         },
         folder / "model.safetensors",
     )
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
+    described = {"name": folder.name, "job": "beats", "network": asdict(config)}
+    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
 
 
 @lru_cache(maxsize=2)
@@ -188,9 +189,9 @@ def load_note_beats(folder: Path = FOLDER) -> NoteBeatsNetwork:
     from safetensors.numpy import load_file
 
     try:
-        settings = json.loads((folder / "config.json").read_text())
+        settings = json.loads((folder / "config.json").read_text())["network"]
         weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"the weights of the beat tracker cannot be read from {folder}: {error}") from error
     settings["dilations"] = tuple(settings["dilations"])
     return NoteBeatsNetwork(weights, NoteBeatsConfig(**settings))

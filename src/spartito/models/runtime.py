@@ -46,11 +46,12 @@ def open_graph(path: str | os.PathLike, *, device: str = "auto", threads: int = 
     path = Path(path)
     if not path.exists():
         raise ModelError(f"there is no model at {path}")
+    providers = _providers(device, ort.get_available_providers())
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
     try:
-        session = ort.InferenceSession(str(path), options, providers=_providers(device, ort.get_available_providers()))
+        session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises several kinds of its own
         raise ModelError(f"{path} cannot be loaded as a model: {str(error).splitlines()[0]}") from error
     return lambda inputs: session.run(None, inputs)

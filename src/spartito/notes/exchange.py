@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spartito.errors import NotesError
+from spartito.errors import MissingExtraError, NotesError
 from spartito.notes.notes import BEND_DTYPE, CONTROL_DTYPE, NOTE_DTYPE, Notes, Track
 from spartito.notes.tempo import KeySignature, TempoMap, TimeSignature
 
@@ -43,8 +43,10 @@ def from_symusic(score) -> Notes:
 
 def to_symusic(notes: Notes):
     """A symusic Score in ticks; times are rounded as in a file. Tracks correspond one to one."""
-    import symusic
-
+    try:
+        import symusic
+    except ImportError as error:
+        raise MissingExtraError("symusic", extra="symusic", purpose="making a symusic Score") from error
     clock = whole_clock(notes.tempo_map)
     if len(notes) and to_ticks(notes.duration, clock) > np.iinfo(np.int32).max:
         raise NotesError("the piece is too long for symusic: more than two thousand million ticks")

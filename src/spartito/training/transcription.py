@@ -57,7 +57,7 @@ class TranscriptionRecipe:
     offset_weight: float = 1.5
     frame_weight: float = 1.0
     velocity_weight: float = 4.0
-    pedal_weight: float = 0.1
+    pedal_weight: float = 1.0
 
 
 CONFIGS = {
