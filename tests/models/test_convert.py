@@ -76,8 +76,8 @@ def test_pickled_module_becomes_plain_tensors(tmp_path, original, zipped, monkey
     for name, tensor in wanted.items():
         assert torch.equal(found[name], tensor), name
     description = json.loads((folder / "config.json").read_text())
-    assert description["architecture"] == "onsets_frames" and description["frontend"] == "jongwook"
-    network = OnsetsFrames(OnsetsFramesConfig(**description["config"]))
+    assert description["architecture"] == "onsets_frames" and description["front_end"] == "jongwook"
+    network = OnsetsFrames(OnsetsFramesConfig(**description["network"]))
     network.load_state_dict(found)
 
 
@@ -298,9 +298,9 @@ def test_magenta_variables_give_the_same_network(tmp_path, offset):
     from safetensors.torch import load_file
 
     description = json.loads((folder / "config.json").read_text())
-    assert description["half_frame_shift"] is True
-    assert description["frontend"] == ("magenta" if offset else "magenta-2018")
-    network = OnsetsFrames(OnsetsFramesConfig(**description["config"])).eval()
+    assert description["decoder"]["half_frame_shift"] is True
+    assert description["front_end"] == ("magenta" if offset else "magenta-2018")
+    network = OnsetsFrames(OnsetsFramesConfig(**description["network"])).eval()
     network.load_state_dict(load_file(folder / "model.safetensors"))
     mel = np.random.default_rng(2).normal(0, 1, (9, 229)).astype(np.float32)
     with torch.no_grad():
