@@ -2,7 +2,7 @@
 # make demo   the example recording becomes notes, a score, sound and a picture in out/
 # make test   style and tests, in .venv-test (with torch)
 # make lint   style only
-# make bench  figures of docs/benchmarks.md; needs recordings with labels, see docs/benchmarks.md
+# make bench  accuracy and speed on the MAPS test recordings; MAPS=folder says where flac/ and tsv/matched/ are
 #
 # PYTHON is the Python to start from (3.10 or later). TORCH is what pip is given to install torch; a build for the
 # CPU alone is a tenth of the size:
@@ -11,7 +11,7 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PIP = -m pip --disable-pip-version-check --quiet
-MAPS ?= ../shared/data/MAPS
+MAPS ?= ../data/MAPS
 
 .PHONY: env demo test lint format bench clean
 
@@ -47,7 +47,8 @@ format: .venv-test/installed
 	.venv-test/bin/ruff format .
 
 bench: .venv-test/installed
-	.venv-test/bin/python benchmarks/transcription.py $(MAPS)
+	.venv-test/bin/python benchmarks/transcription.py --audio $(MAPS)/flac --references $(MAPS)/tsv/matched \
+		--match ENSTDk --output out/benchmarks
 
 clean:
 	rm -rf .venv .venv-test build dist out .pytest_cache .ruff_cache src/*.egg-info

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -175,7 +176,9 @@ def transcribe_file(
         composer=settings.score.composer or notes.composer or info.artist,
     )
     beats = estimate_beats(notes, tempo_hint=settings.score.tempo, time_signature=settings.score.time_signature)
-    notes = in_two_hands(with_beats(notes, beats))
+    with suppress(ParameterError):  # too short for a tempo
+        notes = with_beats(notes, beats)
+    notes = in_two_hands(notes)
 
     def picture(path: Path) -> None:
         from spartito import Audio, plot_transcription
