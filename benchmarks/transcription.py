@@ -153,6 +153,21 @@ def table(systems: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
+def onset_errors(systems: dict[str, dict]) -> str:
+    """Markdown: median onset error in ms of each system on each piano of MAPS (the end of a piece's name)."""
+    pianos = sorted({name.rsplit("_", 1)[-1] for s in systems.values() for name in s["pieces"] if "MAPS_" in name})
+    if not pianos:
+        return ""
+    lines = [f"| median onset error, ms | {' | '.join(pianos)} |", "|---" * (len(pianos) + 1) + "|"]
+    for name, system in systems.items():
+        cells = []
+        for piano in pianos:
+            values = [s["onset_error_median_ms"] for p, s in system["pieces"].items() if p.endswith(f"_{piano}")]
+            cells.append(f"{np.median(values):+.1f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n" + "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", type=Path, required=True, help="folder of recordings")
@@ -186,7 +201,8 @@ def main(arguments: list[str] | None = None) -> dict:
         "spartito": __version__,
         "systems": systems,
     }
-    text = f"{report['pieces']} pieces, {report['seconds'] / 60:.1f} minutes of audio\n\n{table(systems)}\n"
+    heading = f"{report['pieces']} pieces, {report['seconds'] / 60:.1f} minutes of audio"
+    text = f"{heading}\n\n{table(systems)}\n{onset_errors(systems)}"
     for suffix, content in ((".md", text), (".json", json.dumps(report, indent=2) + "\n")):
         with atomic_path(options.output / f"transcription{suffix}") as temporary:
             temporary.write_text(content, encoding="utf-8")

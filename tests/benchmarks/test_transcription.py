@@ -73,3 +73,16 @@ def test_what_cannot_be_run(script, tmp_path):
         script.main(["--audio", str(tmp_path), "-o", str(tmp_path / "out")])
     with pytest.raises(SystemExit):
         script.main(["--audio", str(tmp_path), "--peer", "nameless", "-o", str(tmp_path / "out")])
+
+
+def test_onset_error_per_piano(script):
+    def piece(error):
+        return {"onset_error_median_ms": error}
+
+    pieces = {
+        "MAPS_MUS-a_ENSTDkAm": piece(15.0),
+        "MAPS_MUS-b_ENSTDkAm": piece(17.0),
+        "MAPS_MUS-a_ENSTDkCl": piece(-2.0),
+    }
+    assert "| x | +16.0 | -2.0 |" in script.onset_errors({"x": {"pieces": pieces}})
+    assert script.onset_errors({"x": {"pieces": {"first": piece(0.0)}}}) == ""

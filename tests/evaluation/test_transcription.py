@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import numpy as np
 import pytest
 
-from spartito.errors import NotesError, ParameterError
+from spartito.errors import MissingExtraError, NotesError, ParameterError
 from spartito.evaluation import transcription as scoring
 from spartito.notes.notes import Notes
 
@@ -207,3 +208,19 @@ def test_unknown_reference_times():
     some = notes_of((1.0, 1.5, 60, 64))
     with pytest.raises(ParameterError, match="jongwook"):
         scoring.evaluate_transcription(some, some, reference_times="rounded")
+
+
+def test_missing_mir_eval_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mir_eval", None)
+    monkeypatch.setitem(sys.modules, "mir_eval.transcription", None)
+    some = notes_of((1.0, 1.5, 60, 64))
+    with pytest.raises(MissingExtraError, match=r"spartito\[eval\]"):
+        scoring.evaluate_transcription(some, some)
+
+
+def test_jongwook_reference_is_drawn_on_its_grid():
+    """A note struck again without a gap runs on in jongwook's reference: its own decoder then looks perfect."""
+    played = notes_of((1.0, 1.32, 60, 64), (1.32, 1.64, 60, 64))
+    heard = notes_of((0.992, 1.632, 60, 64), (1.312, 1.632, 60, 64))
+    assert scoring.evaluate_transcription(played, heard)["note_with_offset_f1"] == 0.5
+    assert scoring.evaluate_transcription(played, heard, reference_times="jongwook")["note_with_offset_f1"] == 1.0

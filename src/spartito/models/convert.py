@@ -9,8 +9,9 @@ Three kinds of file are understood:
   the zip archive of torch 1.6 and later, and the sequence of pickles before it, which torch itself no
   longer loads safely.
 - a PyTorch file that holds a plain dictionary of such tensors.
-- an `.npz` archive of the variables of magenta's checkpoint under their names in TensorFlow, as
-  `tf.train.load_checkpoint` lists them.
+- an `.npz` archive of the variables of magenta's checkpoint under their names in TensorFlow. Where that is
+  installed: `reader = tf.train.load_checkpoint("model.ckpt")`, then
+  `np.savez("magenta.npz", **{n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()})`.
 
 Whatever comes in must have exactly the tensors, shapes and finite values that the network wants.
 """
