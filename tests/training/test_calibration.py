@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from spartito.training.calibration import fit_calibration, wanted_probability  # noqa: E402
+from spartito.training.calibration import fit_calibration, wanted_probability
 
 
 def peaks(n=40_000, seed=0):

@@ -236,9 +236,7 @@ def test_a_short_run_learns_its_pieces(tmp_path, name):
     piece = Piece("scale", *tone(*rows, seconds=7))
     recipe = CONFIGS[name]
     if name != "tiny":
-        network = OnsetsFramesConfig(
-            "magenta", channels=2, lstm_units=16, offset=False, detach=False, conv_dropout=0.0
-        )
+        network = OnsetsFramesConfig("magenta", channels=2, lstm_units=16, offset=False, detach=False, conv_dropout=0.0)
         recipe = replace(recipe, network=network, batch=2, loop=replace(CONFIGS["tiny"].loop))
     recipe = replace(recipe, loop=replace(recipe.loop, average=0.0))
     value = recipe_module.loss(recipe)

@@ -32,6 +32,7 @@ __all__ = [
     "fetch_soundfont",
     "find_soundfont",
     "soundfont_folder",
+    "soundfonts_at_hand",
 ]
 
 SOUNDFONT_SUFFIXES = (".sf2", ".sf3")
@@ -150,13 +151,18 @@ def find_soundfont(soundfont: str | os.PathLike | None = None) -> Path:
                         return _checked(found)
         for name in SOUNDFONTS:
             if name.lower() == path.name.lower():
-                raise SoundFontError(
-                    f"the SoundFont {name} is not here yet: fetch it with  spartito soundfont {name}"
-                )
+                raise SoundFontError(f"the SoundFont {name} is not here yet: fetch it with  spartito soundfont {name}")
     raise SoundFontError(
         f"there is no SoundFont {soundfont}: give the path of an .sf2 or .sf3 file, or one of the names "
         f"{', '.join(SOUNDFONTS)}"
     )
+
+
+def soundfonts_at_hand() -> list[Path]:
+    """Every SoundFont that can be found: the default, the user's, the system's; each file once."""
+    folders = (soundfont_folder(), *map(Path, SYSTEM_FOLDERS))
+    found = [path for folder in folders for suffix in SOUNDFONT_SUFFIXES for path in sorted(folder.glob(f"*{suffix}"))]
+    return list({path.resolve(): path for path in [default_soundfont(), *found]})
 
 
 def _checked(path: Path) -> Path:
@@ -235,9 +241,7 @@ def _entry(name: str, sha256: str) -> SoundFontEntry:
     if PurePosixPath(file).suffix.lower() not in SOUNDFONT_SUFFIXES:
         raise ParameterError(f"{name} does not end like a SoundFont (.sf2 or .sf3)")
     if len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
-        raise ParameterError(
-            f"fetching {file} needs its SHA-256 (64 hexadecimal digits), so that it can be checked"
-        )
+        raise ParameterError(f"fetching {file} needs its SHA-256 (64 hexadecimal digits), so that it can be checked")
     return SoundFontEntry(file=file, url=name, sha256=sha256.lower(), size=0, licence="", author="")
 
 

@@ -22,12 +22,12 @@ import numpy as np
 from torch import nn
 
 from spartito.audio.features import front_end
-from spartito.evaluation.transcription import evaluate_transcription, match_notes
+from spartito.evaluation.transcription import match_notes
 from spartito.models.harmonic_transcriber import KEYS, LOWEST_KEY
 from spartito.notes.notes import Notes
 from spartito.peaks import PeakSettings, notes_from_curves
 from spartito.training.data.store import Item
-from spartito.training.transcription import curves_of
+from spartito.training.transcription import curves_of, quietly_scored
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -40,6 +40,17 @@ LOW_PEAK = 0.05  # peaks below it are not even candidates
 ONSET_GRID = np.arange(0.16, 0.66, 0.04)
 FRAME_GRID = (0.2, 0.3, 0.4, 0.5)
 OFFSET_GRID = (0.3, 0.4, 0.5, 0.6, 1.1)  # 1.1: never
+
+
+UNFITTED = {
+    "onset": {"off": 0.4, "calibrated": 0.4, "strict": 0.5},
+    "frame": 0.4,
+    "offset": 0.5,
+    "velocity": [1.0, 0.0],
+    "calibration": {"slope": 1.0, "shift": [0.0] * 88},
+    "pedal": False,
+}
+"""What an uncalibrated transcriber uses."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,14 @@ def calibrate(network: nn.Module, items: Sequence[Item], *, pedal: bool, report=
         scores = []
         for curves, reference in pieces:
             estimate = Notes(notes_from_curves(*curves, fps=fps, settings=settings))
-            scores.append(evaluate_transcription(reference, estimate)[measure])
+            scores.append(quietly_scored(reference, estimate)[measure])
         return float(np.mean(scores))
 
+    peaks = [_judged_peaks(curves, reference, fps) for curves, reference in pieces]
+    height, pitch, played, sounded, struck = (np.concatenate(column) for column in zip(*peaks, strict=True))
+    if np.count_nonzero(played) < LEAST_NOTES:
+        report({"calibration": f"only {np.count_nonzero(played)} notes were found: the thresholds are not fitted"})
+        return UNFITTED | {"pedal": pedal}
     onset = max(ONSET_GRID, key=lambda t: mean_score(PeakSettings(onset=float(t)), "note_f1"))
     best, frame, offset = max(
         (mean_score(PeakSettings(onset=float(onset), frame=f, offset=o), "note_with_offset_f1"), f, o)
@@ -80,8 +96,6 @@ def calibrate(network: nn.Module, items: Sequence[Item], *, pedal: bool, report=
     settings = PeakSettings(onset=float(onset), frame=frame, offset=offset)
     report({"onset": float(onset), "frame": frame, "offset": offset, "note_with_offset_f1": best})
 
-    peaks = [_judged_peaks(curves, reference, fps) for curves, reference in pieces]
-    height, pitch, played, sounded, struck = (np.concatenate(column) for column in zip(*peaks, strict=True))
     references = np.concatenate([reference.pitch for _, reference in pieces])
     calibration = fit_calibration(height, pitch, played, references)
     thresholds = {"off": round(float(onset), 3)}

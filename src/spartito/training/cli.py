@@ -13,8 +13,6 @@ __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Train models on your own data.", add_completion=False)
 
-Folders = Annotated[list[Path] | None, typer.Option(help="Folder; may be given several times.")]
-
 
 @app.command("prepare")
 def prepare(
@@ -23,7 +21,9 @@ def prepare(
     maestro: Annotated[Path | None, typer.Option(help="MAESTRO v1, v2 or v3.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Recordings beside MIDI files of the same name.")] = None,
     midi: Annotated[Path | None, typer.Option(help="MIDI files to play on SoundFonts.")] = None,
-    soundfont: Folders = None,
+    soundfont: Annotated[
+        list[Path] | None, typer.Option(help="To play MIDI on; all that are found if not given.")
+    ] = None,
     hours: Annotated[float, typer.Option(help="Of recordings made from MIDI.")] = 5.0,
     protocol: Annotated[str, typer.Option(help="strict: no test composition in training; all.")] = "strict",
     seed: int = 0,
@@ -34,7 +34,7 @@ def prepare(
     Recordings go to STORE/train, STORE/validation and STORE/test; what is made from MIDI to STORE itself. With
     --midi, recordings given by --maps or --maestro are not prepared: their test pieces are kept out of the MIDI.
     """
-    from spartito.render.soundfont import default_soundfont
+    from spartito.render.soundfont import soundfonts_at_hand
     from spartito.training import commands
     from spartito.training.data.folder import list_folder
     from spartito.training.data.maestro import list_maestro
@@ -51,7 +51,7 @@ def prepare(
         commands.prepare_midi(
             midi,
             store,
-            soundfonts=soundfont or [default_soundfont()],
+            soundfonts=soundfont or soundfonts_at_hand(),
             hours=hours,
             seed=seed,
             semitones=semitones,

@@ -157,7 +157,7 @@ def train_transcription(
     """
     from spartito.models.export import export_model
     from spartito.training import transcription as job
-    from spartito.training.calibration import calibrate
+    from spartito.training.calibration import UNFITTED, calibrate
     from spartito.training.loop import fit
 
     if config not in job.CONFIGS:
@@ -181,19 +181,8 @@ def train_transcription(
     network.load_state_dict(state)
     network.eval()
     pedal = any(item.pedal is not None for items, _ in groups for item in items)
-    decoder = calibrate(network, kept, pedal=pedal, report=lambda e: report(json.dumps(e))) if kept else DECODER
+    decoder = calibrate(network, kept, pedal=pedal, report=lambda e: report(json.dumps(e))) if kept else UNFITTED
     return finish(network, recipe, decoder, output, card or {}, export_model)
-
-
-DECODER = {
-    "onset": {"off": 0.4, "calibrated": 0.4, "strict": 0.5},
-    "frame": 0.4,
-    "offset": 0.5,
-    "velocity": [1.0, 0.0],
-    "calibration": {"slope": 1.0, "shift": [0.0] * 88},
-    "pedal": False,
-}
-"""What an uncalibrated transcriber uses."""
 
 
 def finish(network, recipe, decoder: dict, output: Path, card: dict, export_model) -> Path:

@@ -12,7 +12,7 @@ def piece(seed, length=300):
     times = 0.25 * np.arange(length)
     melody = np.clip(72 + np.cumsum(rng.integers(-4, 5, length)), 60, 100)
     bass = rng.integers(36, 55, length // 8)
-    onset = np.concatenate([times, times[:: 8][: len(bass)]])
+    onset = np.concatenate([times, times[::8][: len(bass)]])
     pitch = np.concatenate([melody, bass])
     return Notes.from_arrays(onset, onset + 0.2, pitch)
 
