@@ -2,8 +2,9 @@
 
     python benchmarks/label_ceilings.py --maps DIR
 
-DIR holds `tsv/matched/*.tsv` of MAPS; the pieces of the two real pianos (ENSTDkAm, ENSTDkCl) are taken. Printed
-are the mean F1 scores over pieces for each scheme of labels and rule of decoding.
+DIR holds `tsv/matched/*.tsv` and `flac/*.flac` of MAPS; the pieces of the two real pianos (ENSTDkAm, ENSTDkCl) whose
+recording is there are taken, with `--all` also those of which only the labels are. Printed are the mean F1 scores
+over pieces for each scheme of labels and rule of decoding.
 """
 
 from __future__ import annotations
@@ -52,9 +53,11 @@ SCHEMES = {
 }
 
 
-def ceilings(folder: Path) -> dict[str, dict[str, float]]:
-    """Scheme -> metric -> mean over the pieces below `folder`."""
+def ceilings(folder: Path, *, labels_only: bool = False) -> dict:
+    """Number of pieces, and scheme -> metric -> mean over the pieces below `folder`."""
+    recorded = {p.stem for p in folder.rglob("*") if p.suffix in (".flac", ".wav")}
     paths = sorted(p for p in folder.rglob("*.tsv") if p.stem.rsplit("_", 1)[-1] in TEST_PIANOS)
+    paths = [p for p in paths if labels_only or p.stem in recorded]
     if not paths:
         raise SystemExit(f"no *_{TEST_PIANOS[0]}.tsv or *_{TEST_PIANOS[1]}.tsv below {folder}")
     pieces = [read_notes(path) for path in paths]
@@ -68,9 +71,10 @@ def ceilings(folder: Path) -> dict[str, dict[str, float]]:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--maps", type=Path, required=True, help="folder of MAPS labels")
+    parser.add_argument("--all", action="store_true", help="also pieces whose recording is not there")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
-    report = ceilings(arguments.maps)
+    report = ceilings(arguments.maps, labels_only=arguments.all)
     if arguments.json:
         print(json.dumps(report, indent=2))
         return
