@@ -175,8 +175,9 @@ def transcribe_file(
         title=settings.score.title or notes.title or info.title or source.stem,
         composer=settings.score.composer or notes.composer or info.artist,
     )
-    beats = estimate_beats(notes, tempo_hint=settings.score.tempo, time_signature=settings.score.time_signature)
-    with suppress(ParameterError):  # too short for a tempo
+    beats = None
+    with suppress(SpartitoError):  # without bar lines (too few notes, say) the notes are still the notes
+        beats = estimate_beats(notes, tempo_hint=settings.score.tempo, time_signature=settings.score.time_signature)
         notes = with_beats(notes, beats)
     notes = in_two_hands(notes)
 
