@@ -20,7 +20,7 @@ from spartito.audio.audio import Audio
 from spartito.audio.chunks import windows
 from spartito.audio.features import front_end
 from spartito.audio.io import audio_info, read_mono
-from spartito.audio.level import to_reference
+from spartito.audio.level import reference_gain
 from spartito.audio.tuning import estimate_tuning
 from spartito.errors import AudioError, ParameterError
 from spartito.models.hub import ModelInfo, load_model
@@ -63,13 +63,15 @@ class Transcriber:
         self.transform = front_end(info.config["front_end"])
         self.network = open_graph(info.folder / "model.onnx", device=device, threads=threads)
 
-    def curves(self, samples: np.ndarray, *, progress: Callable[[float], None] | None = None) -> Curves:
-        """Probabilities for `samples` ((n,) float32, 16 kHz, at concert pitch and reference level)."""
+    def curves(
+        self, samples: np.ndarray, *, gain: float = 1.0, progress: Callable[[float], None] | None = None
+    ) -> Curves:
+        """Probabilities for `samples` ((n,) float32, 16 kHz, at concert pitch), times `gain`: at reference level."""
         fps = self.transform.fps
         frames = self.transform.frames(len(samples))
         keys = np.zeros((4, frames, KEYS), dtype=np.float16)
         pedal = np.zeros(frames, dtype=np.float32)
-        for first, spectrum in windows(samples, self.transform, frames=WINDOW, margin=self.margin):
+        for first, spectrum in windows(samples, self.transform, frames=WINDOW, margin=self.margin, gain=gain):
             odd = len(spectrum) % 2
             if odd:  # the network takes frames in pairs
                 spectrum = np.concatenate([spectrum, spectrum[-1:]])
@@ -201,8 +203,7 @@ def transcribe(
     stretch = 1.0
     if abs(cents) >= IN_TUNE:
         samples, stretch = _retuned(samples, cents)
-    samples, _ = to_reference(samples, RATE)
-    curves = transcriber.curves(samples, progress=progress)
+    curves = transcriber.curves(samples, gain=reference_gain(samples, RATE), progress=progress)
     array = transcriber.notes(
         curves,
         onset_threshold=onset_threshold,

@@ -57,8 +57,13 @@ class OnsetsFramesTranscriber(Transcriber):
         self.magenta = name.startswith("magenta")
         self.transform = front_end(name, top_db=TOP_DB if self.magenta else None)
 
-    def curves(self, samples: np.ndarray, *, progress: Callable[[float], None] | None = None) -> Curves:
-        """Probabilities for `samples` ((n,) float32, 16 kHz); magenta's networks hear them at a peak of 1."""
+    def curves(
+        self, samples: np.ndarray, *, gain: float = 1.0, progress: Callable[[float], None] | None = None
+    ) -> Curves:
+        """Probabilities for `samples` ((n,) float32, 16 kHz) at their own level, magenta's at a peak of 1.
+
+        `gain` is for networks trained at a reference level, which these were not.
+        """
         import torch
 
         if self.magenta and len(samples) and np.abs(samples).max() > 0:

@@ -17,9 +17,9 @@ __all__ = ["spectrum", "windows"]
 
 
 def windows(
-    samples: np.ndarray, transform: FrontEnd, *, frames: int, margin: int = 0
+    samples: np.ndarray, transform: FrontEnd, *, frames: int, margin: int = 0, gain: float = 1.0
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut the spectrum of `samples` ((n,) float32 at the front end's rate) into windows.
+    """Cut the spectrum of `samples` ((n,) float32 at the front end's rate), times `gain`, into windows.
 
     Yields
     ------
@@ -37,7 +37,8 @@ def windows(
         begin, end = first - margin, last + margin
         inside, outside = max(begin, 0), min(end, total)
         lead = min(reach, inside)
-        part = transform(samples[(inside - lead) * hop : (outside + reach) * hop])[lead : lead + outside - inside]
+        heard = np.float32(gain) * samples[(inside - lead) * hop : (outside + reach) * hop]
+        part = transform(heard)[lead : lead + outside - inside]
         if begin < inside or outside < end:
             rows = np.broadcast_to(silence, (end - begin, len(silence))).copy()
             rows[inside - begin : outside - begin] = part
@@ -45,7 +46,7 @@ def windows(
         yield first, part
 
 
-def spectrum(samples: np.ndarray, transform: FrontEnd, *, frames: int = 2048) -> np.ndarray:
+def spectrum(samples: np.ndarray, transform: FrontEnd, *, frames: int = 2048, gain: float = 1.0) -> np.ndarray:
     """(frames, bins) float32: the whole spectrum, computed window by window to spare memory."""
-    parts = [part for _, part in windows(samples, transform, frames=frames)]
+    parts = [part for _, part in windows(samples, transform, frames=frames, gain=gain)]
     return np.concatenate(parts) if parts else np.zeros((0, transform.bins), dtype=np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["REFERENCE_DB", "music_level", "to_reference"]
+__all__ = ["REFERENCE_DB", "music_level", "reference_gain"]
 
 REFERENCE_DB = -26.0  # dBFS, the music level that the transcriber is fed
 BLOCK = 0.4  # s
@@ -17,18 +17,18 @@ def music_level(samples: np.ndarray, rate: int) -> float:
     size = max(1, int(BLOCK * rate))
     if len(samples) == 0:
         return -np.inf
-    edges = np.arange(0, len(samples), size)
-    power = np.add.reduceat(samples.astype(np.float32) ** 2, edges) / np.diff(np.append(edges, len(samples)))
+    whole = len(samples) // size * size
+    blocks = samples[:whole].reshape(-1, size)
+    power = np.einsum("ij,ij->i", blocks, blocks) / size  # no copy of an hour of samples
+    if whole < len(samples):
+        power = np.append(power, np.mean(samples[whole:] ** 2))
     loudest = power.max()
     if loudest <= 0:
         return -np.inf
     return float(10 * np.log10(power[power >= loudest * 10 ** (-GATE_DB / 10)].mean()))
 
 
-def to_reference(samples: np.ndarray, rate: int) -> tuple[np.ndarray, float]:
-    """`samples` brought to the reference level, and the gain in dB; silence stays as it is."""
+def reference_gain(samples: np.ndarray, rate: int) -> np.float32:
+    """The factor that brings `samples` (n,) to the reference level; 1 for silence."""
     level = music_level(samples, rate)
-    if level < SILENCE_DB:
-        return samples, 0.0
-    gain = REFERENCE_DB - level
-    return samples * np.float32(10 ** (gain / 20)), gain
+    return np.float32(1.0 if level < SILENCE_DB else 10 ** ((REFERENCE_DB - level) / 20))

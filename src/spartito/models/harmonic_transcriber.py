@@ -97,6 +97,7 @@ class HarmonicTranscriber(nn.Module):
         self.heads = nn.Conv2d(c, 4 * FRAMES_PER_STEP, 1)
         p = config.pedal_channels
         self.pedal = nn.Sequential(
+            nn.BatchNorm1d(2 * c),  # without it the head can die before it has seen a pedal
             nn.Conv1d(2 * c, p, 5, padding=2),
             nn.ReLU(),
             nn.Conv1d(p, p, 5, padding=8, dilation=4),

@@ -15,7 +15,7 @@ import numpy as np
 
 from spartito.audio.chunks import spectrum
 from spartito.audio.features import front_end
-from spartito.audio.level import to_reference
+from spartito.audio.level import reference_gain
 from spartito.errors import ParameterError
 from spartito.files import atomic_path
 from spartito.notes.notes import Notes
@@ -41,14 +41,13 @@ class Item:
 
 def add(folder: Path, name: str, samples: np.ndarray, notes: Notes, *, pedal_known: bool) -> None:
     """Analyse `samples` ((n,) float32, 16 kHz mono) at the reference level and keep them under `name`."""
-    samples, _ = to_reference(samples, RATE)
     sounding = notes.sounding()
     table = np.column_stack([sounding.onset, sounding.offset, sounding.pitch, sounding.velocity])
     table = table[table[:, 1] > table[:, 0]]
     with atomic_path(Path(folder, f"{name}.npz")) as path, path.open("wb") as file:
         np.savez(file, notes=table, pedal=notes.pedal, pedal_known=pedal_known)
     with atomic_path(Path(folder, f"{name}.npy")) as path, path.open("wb") as file:
-        np.save(file, spectrum(samples, front_end("default")).astype(np.float16))
+        np.save(file, spectrum(samples, front_end("default"), gain=reference_gain(samples, RATE)).astype(np.float16))
 
 
 def open_store(folder: Path, names: Iterable[str] | None = None) -> list[Item]:
