@@ -2,9 +2,10 @@
 
     python benchmarks/score.py DATA/ASAP [--pieces 10] [--json]
 
-The pieces are chosen by rule: works in the order of the SHA-1 of 'composer/title', one performance each (lowest
-SHA-1 of its path), performance and score with the same annotated beats, 150 to 2500 notes, a score of two tracks
-(staves), at most two works per composer and four per time signature. Beats are estimated by spartito from the
+The pieces are chosen by rule: works of the test split (`training.note_beats.asap_work`), which nothing was fitted
+to, in the order of the SHA-1 of 'composer/title'; one performance each (lowest SHA-1 of its path), performance and
+score with the same annotated beats, 150 to 2500 notes, a score of two tracks (staves), at most three works per
+composer and four per time signature. Beats are estimated by spartito from the
 notes; partitura reads the performance MIDI with `load_score_midi`, its default quantisation and its key estimate.
 The reference is `midi_score.mid` with its annotations. Errors are shares of matched notes: see
 `spartito.evaluation.score`.
@@ -27,9 +28,10 @@ import numpy as np
 from spartito.evaluation.score import SCORE_NOTE_DTYPE, evaluate_score, match_performance, score_notes
 from spartito.notes.midi import read_midi
 from spartito.score.build import to_score
+from spartito.training.note_beats import TEST, asap_work
 
 NOTES = (150, 2500)
-PER_COMPOSER, PER_METRE = 2, 4
+PER_COMPOSER, PER_METRE = 3, 4
 COLUMNS = (
     "onset_in_bar",
     "onset_any_level",
@@ -67,7 +69,9 @@ def choose(folder: Path, pieces: int) -> list[dict]:
     works = defaultdict(list)
     with open(folder / "metadata.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            works[f"{row['composer']}/{row['title']}"].append(row)
+            work, split = asap_work(row)
+            if split == TEST:
+                works[work].append(row)
     chosen, composers, metres = [], Counter(), Counter()
     for work in sorted(works, key=digest):
         row = min(works[work], key=lambda r: digest(r["midi_performance"]))

@@ -187,6 +187,7 @@ class TrackerConfig:
 
 
 DEFAULT_TRACKER = TrackerConfig()
+LEVEL = 1.7  # the tempo may leave the typical one by this factor; at two, eighths would become quarters
 
 
 def _track(time: np.ndarray, opinions: BeatOpinions, config: TrackerConfig) -> np.ndarray:
@@ -351,6 +352,15 @@ def estimate_beats(
     opinions = (network or load_note_beats())(events.features)
     position = _track(time, opinions, config)
     times, first = _beat_times(time, position)
+    if tempo_hint is None:  # one level of beats throughout: a second pass near the typical tempo of the first
+        typical = float(np.median(np.interp(time, times[:-1], np.diff(times))))
+        near = replace(
+            config,
+            fastest=max(config.fastest, typical / LEVEL),
+            slowest=min(config.slowest, typical * LEVEL),
+        )
+        position = _track(time, opinions, near)
+        times, first = _beat_times(time, position)
     numerator, denominator, places = _choose_metre(position - first, opinions, len(times), config, time_signature)
     if not (places == 0).any():  # less than one bar
         places = np.arange(len(times))

@@ -41,6 +41,7 @@ HELD_STRETCH = 0.19  # the same while notes are held
 MOVE = 0.018  # per semitone between chords of one hand, less after a rest
 JUMP = 0.0225  # per semitone beyond a fifth and per second it has
 CROSS = 0.46  # per semitone across the other hand
+RECENT = 1.5  # seconds for which a hand is thought to stay where it was
 BLEND = 0.2  # share of the old place in the new place of a running hand
 OPTIONS = 14  # split points tried per chord; a longer chord is no one's to play and is thinned around the middle
 
@@ -164,11 +165,17 @@ def _move_cost(keys: list[float], now: float, at: float, state) -> float:
 def _crossing_cost(lower, upper, now: float, at: float, right, left) -> float:
     """Price of a hand reaching across what the other has just played or holds."""
     cost = 0.0
-    if lower and not upper and now - right[1] < 1.5:
-        cost += CROSS * max(0.0, lower[-1] - (right[2] if right[4] > at else right[0] - 4))
-    if upper and not lower and now - left[1] < 1.5:
-        cost += CROSS * max(0.0, (left[3] if left[4] > at else left[0] + 4) - upper[0])
-    return min(cost, 8.0)
+    if lower:
+        if right[4] > at:  # the right hand still holds notes
+            cost += CROSS * max(0.0, lower[-1] - right[2])
+        elif not upper and now - right[1] < RECENT:
+            cost += CROSS * max(0.0, lower[-1] - (right[0] - 4))
+    if upper:
+        if left[4] > at:
+            cost += CROSS * max(0.0, left[3] - upper[0])
+        elif not lower and now - left[1] < RECENT:
+            cost += CROSS * max(0.0, (left[0] + 4) - upper[0])
+    return min(cost, 12.0)
 
 
 def _moved(keys: list[float], ends: list[float], now: float, at: float, state):

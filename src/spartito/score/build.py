@@ -480,18 +480,22 @@ def _tuplets(ps, part, printed, bar: Bar) -> None:
 
 
 def _write_pedal(ps, part, pedal, beats, bars, table) -> None:
-    """Sustain pedal as brackets under the lower staff, on the half beats nearest to what was done."""
+    """Sustain pedal as brackets under the lower staff, on the half beats nearest to what was done.
+
+    Pedals shorter than a beat are the player's own affair: a page that shows them all cannot be read.
+    """
     if len(pedal) == 0:
         return
     shift = np.round(float(np.median(beats.to_quarters(table.seconds) * TICKS - table.onset)))
     ticks = beats.to_quarters(pedal) * TICKS - shift
-    grid = max(1, bars[0].beat // 2) if not bars[0].compound else bars[0].beat // 3
+    beat = bars[0].beat
+    grid = max(1, beat // 3 if bars[0].compound else beat // 2)
     ticks = np.round(ticks / grid).astype(int) * grid
     finish = bars[-1].end
     reached = 0
     for start, stop in ticks:
         start, stop = max(int(start), reached), min(int(stop), finish)
-        if stop - start < grid or start >= finish:
+        if stop - start < beat or start >= finish:
             continue
         part.add(ps.SustainPedalDirection(line=True, staff=2), start, stop)
         reached = stop
