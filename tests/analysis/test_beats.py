@@ -145,6 +145,16 @@ def test_every_downbeat_is_a_bar_line_and_notes_keep_their_time(start, pick_up):
     assert (timed.tempo_map.changes[:, 1] == np.round(timed.tempo_map.changes[:, 1])).all()
 
 
+def test_a_bar_of_another_length_keeps_the_downbeats_on_bar_lines():
+    positions = [0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3]
+    times = 0.5 * np.arange(1, 16)
+    beats = beats_from_times(times, positions, numerator=4, denominator=4)
+    clock = with_beats(Notes.from_arrays(times, times + 0.1, 60), beats).tempo_map
+    metres = [(m.tick / 960, m.numerator) for m in clock.time_signatures]
+    assert metres == [(0, 4), (8, 3), (11, 4)]  # a bar of lead-in, one of four, one of three, then four again
+    assert np.allclose(clock.quarters_to_seconds([4, 8, 11, 15]), beats.downbeats)
+
+
 def test_rounding_does_not_pile_up():
     times = np.cumsum(np.full(20000, 0.4999997))
     beats = beats_from_times(times, np.arange(20000) % 4, numerator=4, denominator=4)

@@ -421,15 +421,38 @@ def with_beats(notes: Notes, beats: Beats) -> Notes:
         reached += tempo * 1e-6 * span
         if not changes or changes[-1][1] != tempo:
             changes.append((ticks[i], tempo))
-    marks = [TimeSignature(0, numerator, denominator)]
-    for index, top, bottom in beats.signatures[1:]:
-        tick = round((beats.quarters[index] - start) * ticks_per_quarter)
-        if tick > 0:
-            marks.append(TimeSignature(int(tick), top, bottom))
+    marks = _measure_marks(beats, start, ticks_per_quarter)
     clock = TempoMap(
         ticks_per_quarter=ticks_per_quarter,
         changes=np.array(changes),
-        time_signatures=tuple(marks),
+        time_signatures=marks,
         key_signatures=(),
     )
     return replace(notes, tempo_map=clock)
+
+
+def _measure_marks(beats: Beats, start: float, ticks_per_quarter: int) -> tuple[TimeSignature, ...]:
+    """Time signatures that put a bar line on every downbeat; a bar of another length gets one of its own.
+
+    `start` is the score position (quarter notes) of tick 0.
+    """
+    down = np.flatnonzero(beats.positions == 0)
+    first = np.array([index for index, *_ in beats.signatures])
+    marks = [TimeSignature(0, *beats.signatures[0][1:])]
+    for i, beat in enumerate(down):
+        tick = round((beats.quarters[beat] - start) * ticks_per_quarter)
+        if tick < 0:
+            continue
+        place = max(0, int(np.searchsorted(first, beat, side="right")) - 1)
+        numerator, denominator = beats.signatures[place][1:]
+        if i + 1 < len(down):
+            length = beats.quarters[down[i + 1]] - beats.quarters[beat]
+            if abs(length - 4 * numerator / denominator) > 1e-6:
+                while abs(length * denominator / 4 - round(length * denominator / 4)) > 1e-6 and denominator < 64:
+                    denominator *= 2
+                numerator = max(1, round(length * denominator / 4))
+        if (numerator, denominator) != (marks[-1].numerator, marks[-1].denominator):
+            if tick == marks[-1].tick:
+                marks.pop()
+            marks.append(TimeSignature(int(tick), numerator, denominator))
+    return tuple(marks)
