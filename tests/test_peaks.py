@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -86,9 +88,7 @@ def test_random_pieces_survive_the_round_trip():
     given = []
     for pitch in range(30, 100, 3):
         times = np.cumsum(rng.uniform(0.12, 0.9, 8))
-        given += [
-            (a, a + (b - a) * rng.uniform(0.5, 1.0), pitch, 64) for a, b in zip(times[:-1], times[1:], strict=True)
-        ]
+        given += [(a, a + (b - a) * rng.uniform(0.5, 1.0), pitch, 64) for a, b in pairwise(times)]
     given = [note for note in given if note[1] - note[0] > 0.1]
     found = Notes(decoded(given))
     expected = Notes.from_arrays(*np.array(given).T)

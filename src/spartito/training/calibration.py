@@ -75,25 +75,25 @@ def calibrate(network: nn.Module, items: Sequence[Item], *, pedal: bool, report=
         heard = item.notes[item.notes[:, 0] < frames / fps]
         pieces.append((curves, Notes.from_arrays(heard[:, 0], heard[:, 1], heard[:, 2], heard[:, 3])))
 
-    def mean_score(settings: PeakSettings, measure: str) -> float:
+    def mean_scores(settings: PeakSettings, *measures: str) -> list[float]:
         scores = []
         for curves, reference in pieces:
             estimate = Notes(notes_from_curves(*curves, fps=fps, settings=settings))
-            scores.append(quietly_scored(reference, estimate)[measure])
-        return float(np.mean(scores))
+            found = quietly_scored(reference, estimate)
+            scores.append([found[measure] for measure in measures])
+        return np.mean(scores, axis=0).tolist()
 
     peaks = [_judged_peaks(curves, reference, fps) for curves, reference in pieces]
     height, pitch, played, sounded, struck = (np.concatenate(column) for column in zip(*peaks, strict=True))
     if np.count_nonzero(played) < LEAST_NOTES:
         report({"calibration": f"only {np.count_nonzero(played)} notes were found: the thresholds are not fitted"})
         return UNFITTED | {"pedal": pedal}
-    onset = max(ONSET_GRID, key=lambda t: mean_score(PeakSettings(onset=float(t)), "note_f1"))
+    onset = max(ONSET_GRID, key=lambda t: mean_scores(PeakSettings(onset=float(t)), "note_f1"))
     best, frame, offset = max(
-        (mean_score(PeakSettings(onset=float(onset), frame=f, offset=o), "note_with_offset_f1"), f, o)
+        (*mean_scores(PeakSettings(onset=float(onset), frame=f, offset=o), "note_with_offset_f1"), f, o)
         for f in FRAME_GRID
         for o in OFFSET_GRID
     )
-    settings = PeakSettings(onset=float(onset), frame=frame, offset=offset)
     report({"onset": float(onset), "frame": frame, "offset": offset, "note_with_offset_f1": best})
 
     references = np.concatenate([reference.pitch for _, reference in pieces])
@@ -103,9 +103,10 @@ def calibrate(network: nn.Module, items: Sequence[Item], *, pedal: bool, report=
     for name, steepness in (("calibrated", 1.0), ("strict", 2.0)):
         heights = calibration.heights(wanted_probability(base, steepness=steepness))
         thresholds[name] = np.round(np.clip(heights, 0.1, CEILING), 3).tolist()
-        with_these = PeakSettings(onset=np.asarray(thresholds[name]), frame=frame, offset=offset)
-        report({"high_notes": name, "note_f1": mean_score(with_these, "note_f1")})
-    report({"high_notes": "off", "note_f1": mean_score(settings, "note_f1")})
+    for name, threshold in thresholds.items():
+        these = PeakSettings(onset=np.asarray(threshold), frame=frame, offset=offset)
+        note_f1, false_high = mean_scores(these, "note_f1", "false_high_notes_per_minute")
+        report({"high_notes": name, "note_f1": note_f1, "false_high_notes_per_minute": false_high})
     slope, shift = np.polyfit(sounded[played], struck[played], 1)
     return {
         "onset": thresholds,

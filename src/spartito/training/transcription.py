@@ -48,9 +48,13 @@ class TranscriptionRecipe:
     """Widest mistuning in bins (a third of a semitone each)."""
     gain: float = 8.0
     """Widest change of level in dB."""
-    equaliser: float = 4.0
+    equaliser: float = 6.0
     """Standard deviation in dB of the random frequency response at eight knots."""
-    room: float = 0.4
+    ripple: float = 2.5
+    """Standard deviation in dB of what rooms and microphones do to single bins."""
+    mask: float = 0.3
+    """Share of crops that lose one or two bands of up to a third of an octave."""
+    room: float = 0.6
     """Share of crops that get reverberation."""
     noise: float = 0.5
     """Share of crops that get background noise."""
@@ -198,9 +202,14 @@ def _transposed(spectrum: np.ndarray, bins: float) -> np.ndarray:
 
 def _coloured(spectrum: np.ndarray, rng: np.random.Generator, recipe: TranscriptionRecipe) -> np.ndarray:
     """Another room, microphone, level and background."""
-    _frames, bins = spectrum.shape
-    knots = rng.normal(0.0, recipe.equaliser, 8)
-    response = np.interp(np.arange(bins), np.linspace(0, bins - 1, 8), knots) + rng.uniform(-recipe.gain, recipe.gain)
+    bins = spectrum.shape[1]
+    knots = np.linspace(0, bins - 1, 8)
+    response = np.interp(np.arange(bins), knots, rng.normal(0.0, recipe.equaliser, len(knots)))
+    response += rng.normal(0.0, recipe.ripple, bins) + rng.uniform(-recipe.gain, recipe.gain)
+    if rng.random() < recipe.mask:
+        for _ in range(rng.integers(1, 3)):
+            first = rng.integers(0, bins - 12)
+            response[first : first + rng.integers(4, 13)] = -100.0
     if rng.random() < recipe.room:
         spectrum = _in_a_room(spectrum, rng)
     spectrum = spectrum + (response * NEPER).astype(np.float32)
@@ -220,7 +229,7 @@ def _in_a_room(spectrum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Energy that decays exponentially after every frame, faster in the treble, added to the direct sound."""
     frames, bins = spectrum.shape
     fps = front_end("default").fps
-    seconds = rng.uniform(0.3, 1.2) * np.linspace(1.2, 0.6, bins)  # to -60 dB
+    seconds = rng.uniform(0.3, 1.8) * np.linspace(1.2, 0.6, bins)  # to -60 dB
     keep = np.exp(-13.8 / (seconds * fps)).astype(np.float32)  # of the energy, per frame
     energy = np.exp(2 * spectrum)
     tail = np.zeros_like(energy)
@@ -228,7 +237,7 @@ def _in_a_room(spectrum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for i in range(frames):  # a recursion; each step works on all bins
         tail[i] = state
         state = keep * (state + energy[i])
-    wet = rng.uniform(0.02, 0.25) * (1 - keep) / keep  # energy of the room relative to the direct sound
+    wet = 10 ** rng.uniform(-2.0, 0.0) * (1 - keep) / keep  # energy of the room relative to the direct sound
     return 0.5 * np.log(energy + wet.astype(np.float32) * tail + 1e-12)
 
 
