@@ -1,6 +1,6 @@
 """The command line: a dictionary of thin functions over the public API.
 
-Every command reads its options, calls the same functions that Python users call, and shows what came of it.
+Every command reads its options and calls the functions that Python users call.
 Exit status: 0 all went well, 1 something failed, 2 the command was not understood, 130 stopped by Ctrl-C.
 """
 
@@ -108,7 +108,7 @@ def transcribe(
     frame_threshold: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="How sure a note must be to sound on.")
     ] = None,
-    shortest: Annotated[float, typer.Option(min=0.0, help="Drop notes shorter than this (seconds).")] = 0.02,
+    shortest: Annotated[float, typer.Option(min=0.0, help="Lengthen notes shorter than this (seconds).")] = 0.02,
     lowest: Annotated[str, typer.Option(help="Lowest key: a MIDI number or a name (C2).")] = "21",
     highest: Annotated[str, typer.Option(help="Highest key.")] = "108",
     high_notes: Annotated[
@@ -439,6 +439,8 @@ def main() -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
+    for stream in (sys.stdout, sys.stderr):  # file names may hold what the terminal cannot show
+        stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="spartito")
     except BrokenPipeError:  # the reader of our output has gone, as in `spartito models | head`
