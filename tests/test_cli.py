@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -242,6 +243,18 @@ def test_convert_a_file_that_is_no_checkpoint(tmp_path, capfd):
 def test_the_program_itself():
     result = subprocess.run([sys.executable, "-m", "spartito.cli", "--version"], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, f"spartito {spartito.__version__}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_no_terminal_can_show(tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.mid"
+    write_tune(tmp_path / "a.mid").rename(os.fsdecode(name))
+    command = [sys.executable, "-m", "spartito.cli", "synthesize", name, "--rate", "8000"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for extra in ([], ["--json"]):
+        result = subprocess.run([*command, *extra], capture_output=True, env=environment)
+        assert result.returncode == 0 and b"caf\\udce9" in result.stdout, result.stderr
+    assert os.path.exists(name.replace(b".mid", b"_synthesis.wav"))
 
 
 # -- what a person types ------------------------------------------------------------------------------------

@@ -29,15 +29,13 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except SpartitoError as error:
-            from spartito.console import complain
-
-            complain(str(error))
-            raise typer.Exit(2 if isinstance(error, ParameterError) else 1) from error
+            message, status, cause = str(error), 2 if isinstance(error, ParameterError) else 1, error
         except KeyboardInterrupt as error:
-            from spartito.console import complain
+            message, status, cause = "interrupted; what is finished stays", 130, error
+        from spartito.console import complain
 
-            complain("interrupted; what is finished stays")
-            raise typer.Exit(130) from error
+        complain(message)
+        raise typer.Exit(status) from cause
 
 
 _HELP = {"help_option_names": ["-h", "--help"]}

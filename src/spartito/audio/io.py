@@ -10,6 +10,7 @@ with an `AudioWarning`. Sources: libsndfile (de Castro Lopo), soxr (https://gith
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -125,6 +126,11 @@ def audio_info(path) -> AudioInfo:
     """Length, rate, channels and tags of a recording, without decoding it. Errors as in `load_audio`."""
     with closing(_open(path, None, None)) as source:
         return AudioInfo(source.duration, source.rate, source.channels, source.title, source.artist)
+
+
+def _name(path) -> str | bytes:
+    """A file name as libsndfile takes it: bytes where names are bytes, of which not all are text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _append(buffer: np.ndarray, n: int, piece: np.ndarray) -> np.ndarray:
@@ -264,7 +270,7 @@ class _SoundFile:
         self.path, self.trouble = path, ""
         self._open, self._error = soundfile.SoundFile, soundfile.LibsndfileError
         try:
-            self._file = soundfile.SoundFile(str(path))
+            self._file = soundfile.SoundFile(_name(path))
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw file
             raise _Undecodable(getattr(error, "error_string", str(error)).strip(" .")) from error
         self.rate, self.channels = int(self._file.samplerate), self._file.channels
@@ -306,7 +312,7 @@ class _SoundFile:
 
     def _rest(self, here: int) -> Iterator[np.ndarray]:
         """What lies between frame `here` and a damaged place, in small pieces."""
-        with suppress(self._error), self._open(str(self.path)) as file:
+        with suppress(self._error), self._open(_name(self.path)) as file:
             file.seek(here)
             while len(block := file.read(SMALL_BLOCK, dtype="float32", always_2d=True)):
                 yield block
@@ -481,7 +487,7 @@ def save_audio(audio: Audio, path) -> None:
     channels, n = samples.shape
     with atomic_path(path) as temporary:
         try:
-            with soundfile.SoundFile(str(temporary), "w", rate, channels, subtype=subtype, format=kind) as file:
+            with soundfile.SoundFile(_name(temporary), "w", rate, channels, subtype=subtype, format=kind) as file:
                 if audio.title:
                     file.title = audio.title
                 if audio.artist:
@@ -489,7 +495,7 @@ def save_audio(audio: Audio, path) -> None:
                 for i in range(0, n, BLOCK):  # libsndfile's Vorbis writer overflows its stack on one long block
                     block = np.nan_to_num(samples[:, i : i + BLOCK].T, nan=0.0, posinf=1.0, neginf=-1.0)
                     file.write(np.clip(block, -1.0, 1.0))
-            written = soundfile.info(str(temporary)).frames
+            written = soundfile.info(_name(temporary)).frames
         except (soundfile.LibsndfileError, AssertionError) as error:  # soundfile asserts on a short write
             reason = getattr(error, "error_string", "") or "the disk is full"
             raise OutputError(f"cannot write {path}: {reason.strip(' .')}") from error
