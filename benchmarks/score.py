@@ -4,8 +4,8 @@
 
 The pieces are chosen by rule: works of the test split (`training.note_beats.asap_work`), which nothing was fitted
 to, in the order of the SHA-1 of 'composer/title'; one performance each (lowest SHA-1 of its path), performance and
-score with the same annotated beats, 150 to 2500 notes, a score of two tracks (staves), at most three works per
-composer and four per time signature. Beats are estimated by spartito from the
+score with the same annotated beats, 150 to 4000 notes, a score of two tracks (staves), at most four works per
+composer and five per time signature. Beats are estimated by spartito from the
 notes; partitura reads the performance MIDI with `load_score_midi`, its default quantisation and its key estimate.
 The reference is `midi_score.mid` with its annotations. Errors are shares of matched notes: see
 `spartito.evaluation.score`.
@@ -30,8 +30,8 @@ from spartito.notes.midi import read_midi
 from spartito.score.build import to_score
 from spartito.training.note_beats import TEST, asap_work
 
-NOTES = (150, 2500)
-PER_COMPOSER, PER_METRE = 3, 4
+NOTES = (150, 4000)
+PER_COMPOSER, PER_METRE = 4, 5
 COLUMNS = (
     "onset_in_bar",
     "onset_any_level",

@@ -182,7 +182,8 @@ class TrackerConfig:
     eighths: tuple[float, ...] = (0.2, 3.0, 2.0, 3.0, 1.0, 3.0, 2.0, 3.0)
     sixths: tuple[float, ...] = (0.5, 3.0, 1.5, 3.0, 1.5, 3.0)
     bar_line: float = 1.0  # weight of the network's opinion on downbeats
-    metre: float = 0.5  # weight of its opinion on the metre, per beat
+    metre: float = 0.1  # weight of its opinion on the metre, per beat
+    compound_share: float = 0.5  # share of divided beats that are divided in three in 6/8 and its like
     odd_bar: float = 5.0  # for a bar of another length
 
 
@@ -292,10 +293,14 @@ def _choose_metre(position, opinions: BeatOpinions, count: int, config: TrackerC
     strength = np.full(count, -1.0)  # a beat without an onset rarely opens a bar
     strength[near[on]] = odds[on]
     weight = opinions.metre.mean(axis=0)  # (METRES,) log opinion, averaged over the piece
+    thirds = _ternary_share(position)
     best = None
     for k, name in enumerate(METRES):
         numerator, denominator = (int(x) for x in name.split("/"))
         if allowed is not None and (numerator, denominator) != tuple(allowed):
+            continue
+        dotted = beat_length(numerator, denominator) * denominator / 4 == 3
+        if allowed is None and dotted != (thirds > config.compound_share):
             continue
         size = max(1, round(4 * numerator / denominator / beat_length(numerator, denominator)))
         evidence, path = _bars(strength * config.bar_line, size, config.odd_bar)
@@ -307,6 +312,17 @@ def _choose_metre(position, opinions: BeatOpinions, count: int, config: TrackerC
         size = max(1, round(4 * numerator / denominator / beat_length(numerator, denominator)))
         best = (0.0, numerator, denominator, _bars(strength * config.bar_line, size, config.odd_bar)[1])
     return best[1], best[2], best[3]
+
+
+def _ternary_share(position: np.ndarray) -> float:
+    """Share of the divided beats whose events lie on thirds or sixths rather than on halves or quarters."""
+    beat = np.floor(position + 1e-6)
+    part = position - beat
+    third = np.abs(part * 3 - np.round(part * 3)) < 0.06
+    whole = np.minimum(part, 1 - part) < 0.02
+    thirds = np.unique(beat[third & ~whole])
+    halves = np.setdiff1d(np.unique(beat[~third]), thirds)
+    return len(thirds) / max(1, len(thirds) + len(halves))
 
 
 def estimate_beats(
