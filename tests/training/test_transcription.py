@@ -58,6 +58,25 @@ def test_transposed_spectrum_is_a_shift_of_bins():
     np.testing.assert_allclose(down[:, :-3], spectrum[:, 3:])
 
 
+def test_shift_may_vary_along_the_axis():
+    spectrum = np.random.default_rng(0).normal(-7, 1, (4, 297)).astype(np.float32)
+    shift = np.where(np.arange(297) < 100, 0.0, 2.0)
+    moved = job._transposed(spectrum, shift)
+    np.testing.assert_allclose(moved[:, :100], spectrum[:, :100])
+    np.testing.assert_allclose(moved[:, 100:], spectrum[:, 98:-2])
+
+
+def test_mixed_crops_hold_the_notes_and_energy_of_both():
+    one = job.targets(NOTES[:1], np.array([[0.4, 0.9]]), first=0, frames=160, fps=FPS)
+    two = job.targets(NOTES[2:], None, first=0, frames=160, fps=FPS)
+    quiet, loud = np.full((160, 297), -9.0), np.full((160, 297), -2.0)
+    spectrum, goal = job._mixed(quiet, one, loud, two, gain=-20.0)
+    np.testing.assert_allclose(spectrum, -2.0 - np.log(10), atol=1e-3)
+    both = job.targets(NOTES[[0, 2]], None, first=0, frames=160, fps=FPS)
+    for name in both:
+        np.testing.assert_allclose(goal[name], both[name], err_msg=name)
+
+
 @pytest.fixture
 def store(tmp_path):
     """Two short recordings of sine chords, one with a known pedal."""

@@ -46,12 +46,16 @@ class TranscriptionRecipe:
     """Widest transposition in semitones."""
     detune: float = 0.35
     """Widest mistuning in bins (a third of a semitone each)."""
+    warp: float = 0.35
+    """Standard deviation in bins of a mistuning that varies along the axis, as strings of another stiffness have."""
     gain: float = 8.0
     """Widest change of level in dB."""
     equaliser: float = 6.0
     """Standard deviation in dB of the random frequency response at eight knots."""
     ripple: float = 2.5
     """Standard deviation in dB of what rooms and microphones do to single bins."""
+    mix: float = 0.15
+    """Share of crops that another one is heard under, up to 12 dB softer: more notes at once, less habit."""
     mask: float = 0.3
     """Share of crops that lose one or two bands of up to a third of an octave."""
     room: float = 0.6
@@ -175,13 +179,22 @@ def batches(
         rows = item.spectrum[first : first + frames]
         spectrum[: len(rows)] = rows
         shift = int(rng.integers(-recipe.shift, recipe.shift + 1))
-        spectrum = _transposed(spectrum, shift * BINS_PER_SEMITONE + rng.uniform(-recipe.detune, recipe.detune))
+        width = spectrum.shape[1]
+        bent = np.interp(np.arange(width), np.linspace(0, width - 1, 6), rng.normal(0.0, recipe.warp, 6))
+        tuning = shift * BINS_PER_SEMITONE + rng.uniform(-recipe.detune, recipe.detune)
+        spectrum = _transposed(spectrum, tuning + bent)
         goal = targets(item.notes, item.pedal, first=first, frames=frames, fps=fps, shift=shift)
+        return spectrum, goal
+
+    def sample(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        spectrum, goal = crop(rng)
+        if rng.random() < recipe.mix:
+            spectrum, goal = _mixed(spectrum, goal, *crop(rng), gain=rng.uniform(-12.0, 0.0))
         return _coloured(spectrum, rng, recipe), goal
 
     def batch_at(index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([recipe.loop.seed, index])
-        spectra, goals = zip(*(crop(rng) for _ in range(recipe.batch)), strict=True)
+        spectra, goals = zip(*(sample(rng) for _ in range(recipe.batch)), strict=True)
         batch = {name: torch.from_numpy(np.stack([g[name] for g in goals])) for name in goals[0]}
         batch["spectrum"] = torch.from_numpy(np.stack(spectra))
         return batch
@@ -189,15 +202,24 @@ def batches(
     return batch_at
 
 
-def _transposed(spectrum: np.ndarray, bins: float) -> np.ndarray:
-    """(frames, bins) moved up by `bins`, interpolated between neighbours; silence comes in at the edge."""
-    whole = int(np.floor(bins))
-    part = np.float32(bins - whole)
+def _transposed(spectrum: np.ndarray, bins: float | np.ndarray) -> np.ndarray:
+    """(frames, bins) moved up by `bins` (one number or one a bin), interpolated; silence comes in at the edges."""
     width = spectrum.shape[1]
-    edge = abs(whole) + 1
-    padded = np.pad(spectrum, ((0, 0), (edge, edge)), constant_values=FLOOR)
-    at = edge - whole
-    return (1 - part) * padded[:, at : at + width] + part * padded[:, at - 1 : at - 1 + width]
+    source = np.arange(width) - np.broadcast_to(bins, width)
+    low = np.floor(source).astype(np.int64)
+    part = (source - low).astype(np.float32)
+    padded = np.pad(spectrum, ((0, 0), (1, 2)), constant_values=FLOOR)
+    low = np.clip(low, -1, width) + 1
+    return (1 - part) * padded[:, low] + part * padded[:, low + 1]
+
+
+def _mixed(spectrum, goal, other, other_goal, *, gain: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Two crops at once, the second changed by `gain` dB: their energies add, and so do their notes."""
+    both = {name: np.maximum(goal[name], other_goal[name]) for name in ("onset", "offset", "frame")}
+    second = other_goal["onset"] > goal["onset"]
+    both["velocity"] = np.where(second, other_goal["velocity"], goal["velocity"])
+    both["pedal"] = np.full_like(goal["pedal"], -1.0)  # one pedal cannot answer for two pianos
+    return 0.5 * np.logaddexp(2 * spectrum, 2 * (other + np.float32(gain * NEPER))), both
 
 
 def _coloured(spectrum: np.ndarray, rng: np.random.Generator, recipe: TranscriptionRecipe) -> np.ndarray:
