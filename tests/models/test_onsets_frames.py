@@ -210,9 +210,7 @@ def test_exports_to_onnx_for_any_length(name, tmp_path):
     pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     model = network(name).eval()
-    names = [
-        n for n in ("onset", "offset", "activation", "frame", "velocity") if n != "offset" or model.config.offset
-    ]
+    names = [n for n in ("onset", "offset", "activation", "frame", "velocity") if n != "offset" or model.config.offset]
     torch.onnx.export(
         model,
         (torch.randn(1, 20, 229),),

@@ -120,9 +120,7 @@ def test_smpte_division_rmid_trailing_chunk_and_missing_end():
 
 
 def test_long_and_disguised_negative_delta_times():
-    notes = parse_midi(
-        smf(b"\x81\x80\x80\x00\x90\x3c\x40\x81\x80\x00\x3c\x00\x8f\xff\xff\xff\x00\x3e\x40\x0a\x3e\x00")
-    )
+    notes = parse_midi(smf(b"\x81\x80\x80\x00\x90\x3c\x40\x81\x80\x00\x3c\x00\x8f\xff\xff\xff\x00\x3e\x40\x0a\x3e\x00"))
     ticks = np.rint(notes.tempo_map.seconds_to_ticks(notes.onset)).tolist()
     assert ticks == [2**21, 2**21 + 2**14 - 128]
 
@@ -286,9 +284,7 @@ def test_pretty_midi_and_back():
     assert np.allclose(again.tempo_map.changes, notes.tempo_map.changes)
     assert again.tempo_map.time_signatures == notes.tempo_map.time_signatures
     assert again.tempo_map.key_signatures[0] == notes.tempo_map.key_signatures[0]
-    assert again.tempo_map.key_signatures[1] == KeySignature(2880, -5, 0), (
-        "seven sharps are five flats to pretty_midi"
-    )
+    assert again.tempo_map.key_signatures[1] == KeySignature(2880, -5, 0), "seven sharps are five flats to pretty_midi"
     assert [t.bends.tolist() for t in again.tracks] == [t.bends.tolist() for t in notes.tracks]
     buffer = io.BytesIO()
     midi.write(buffer)  # its own writer accepts what we built

@@ -65,9 +65,7 @@ def test_a_looped_sine_at_every_pitch(tmp_path, key, expected):
 
 def test_tuning_attenuation_and_pan(tmp_path):
     zone = [(17, -500), (48, 100), (51, 12), (52, 50)]  # left, 10 dB, +12 semitones, +50 cents
-    sound = play(
-        Notes.from_arrays([0.0], [1.0], [60], 127), write_soundfont(tmp_path / "a.sf2", zone=zone), rate=RATE
-    )
+    sound = play(Notes.from_arrays([0.0], [1.0], [60], 127), write_soundfont(tmp_path / "a.sf2", zone=zone), rate=RATE)
     assert hertz(middle(sound)) == pytest.approx(500 * 2 ** (50 / 1200), rel=1e-3)
     level = 16000 / 32768 * 10 ** (-0.4 * 10 / 20) * (100 / 127) ** 2
     assert np.abs(middle(sound)).max() == pytest.approx(level, rel=0.01)
@@ -76,9 +74,7 @@ def test_tuning_attenuation_and_pan(tmp_path):
 
 def test_decay_and_release(tmp_path):
     zone = [(36, 0), (37, 200), (38, 0)]  # decay of 100 dB in 1 s down to -20 dB, release of 100 dB in 1 s
-    sound = play(
-        Notes.from_arrays([0.0], [1.0], [60], 127), write_soundfont(tmp_path / "a.sf2", zone=zone), rate=RATE
-    )
+    sound = play(Notes.from_arrays([0.0], [1.0], [60], 127), write_soundfont(tmp_path / "a.sf2", zone=zone), rate=RATE)
 
     def peak(second):
         return 20 * np.log10(np.abs(sound[0, int(second * RATE) : int(second * RATE) + PERIOD]).max())

@@ -32,9 +32,11 @@ def test_held_note_over_a_moving_line():
     assert separate_voices(onset, end, pitch).tolist() == [1, 0, 1, 1, 1]
 
 
-def ends(onset, end, finish=8 * Q):
+def ends(onset, end, finish=8 * Q, bar=100):
+    """Written ends; `bar` quarters to a measure, by default one that never ends."""
     onset = np.array(onset)
-    return written_ends(onset, np.array(end), np.append(onset[1:], finish), beat=Q).tolist()
+    bar_end = (onset // (bar * Q) + 1) * bar * Q
+    return written_ends(onset, np.array(end), np.append(onset[1:], finish), beat=Q, bar_end=bar_end).tolist()
 
 
 def test_small_gaps_are_filled_and_large_ones_rest():
@@ -46,6 +48,15 @@ def test_small_gaps_are_filled_and_large_ones_rest():
     assert ends([0, 4 * Q], [0.9 * Q, 4.9 * Q], 5 * Q) == [Q, 5 * Q]
     # a note held into the next is cut there
     assert ends([0, Q], [1.4 * Q, 2 * Q], 2 * Q) == [Q, 2 * Q]
+
+
+def test_what_is_let_go_by_the_bar_line_is_not_tied_over_it():
+    # three quarters to the bar, chords on the second, released just before or just after the bar line
+    assert ends([Q, 4 * Q], [2.9 * Q, 6.2 * Q], 7 * Q, bar=3) == [3 * Q, 6 * Q]
+    # held on into the next bar
+    assert ends([Q, 4 * Q], [3.9 * Q, 5.9 * Q], 6 * Q, bar=3) == [4 * Q, 6 * Q]
+    # the next chord comes a sixteenth after the bar line: no crumb of rest
+    assert ends([Q, 3.25 * Q], [2.9 * Q, 5.9 * Q], 6 * Q, bar=3) == [3.25 * Q, 6 * Q]
 
 
 def test_nothing():

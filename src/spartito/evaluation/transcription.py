@@ -108,9 +108,7 @@ def evaluate_transcription(
         scores |= _scores(name, len(matching), len(reference), len(estimate))
 
     true_positives, false_positives, false_negatives = frame_counts(reference, estimate)
-    scores |= _scores(
-        "frame", true_positives, true_positives + false_negatives, true_positives + false_positives
-    )
+    scores |= _scores("frame", true_positives, true_positives + false_negatives, true_positives + false_positives)
     scores["frame_accuracy"] = _accuracy(true_positives, false_positives, false_negatives)
 
     high = estimate.pitch > HIGH_PITCH

@@ -99,8 +99,7 @@ def from_pretty_midi(midi) -> Notes:
             TimeSignature(tick(s.time), s.numerator, s.denominator) for s in midi.time_signature_changes
         ),
         key_signatures=tuple(
-            KeySignature(tick(s.time), _fifths(s.key_number), s.key_number // 12)
-            for s in midi.key_signature_changes
+            KeySignature(tick(s.time), _fifths(s.key_number), s.key_number // 12) for s in midi.key_signature_changes
         ),
     )
     arrays, tracks = [], []

@@ -61,9 +61,7 @@ def to_pianoroll(
     total = int(stop.max(initial=0)) if frames is None else int(frames)
     total = max(total, 0)
     if total * keys > MAX_CELLS:
-        raise ParameterError(
-            f"a roll of {total} frames by {keys} keys is too large; ask for fewer frames per second"
-        )
+        raise ParameterError(f"a roll of {total} frames by {keys} keys is too large; ask for fewer frames per second")
     column = array["pitch"].astype(np.int64) - lowest
     inside = (column >= 0) & (column < keys) & (stop > 0) & (first < total)
     column, velocity = column[inside], array["velocity"][inside]

@@ -37,9 +37,7 @@ _HEADER_SEARCH = 4096  # bytes in which the header may hide behind RIFF or MacBi
 _RUN_LIMIT = 8192  # messages decoded at once, which bounds the memory of the regular expression
 
 # A run of messages with two data bytes: delta time, perhaps a status byte, two data bytes.
-_RUN = re.compile(
-    rb"(?:[\x80-\xff]{0,3}[\x00-\x7f][\x80-\xbf\xe0-\xef]?[\x00-\x7f]{2}){1,%d}" % _RUN_LIMIT, re.DOTALL
-)
+_RUN = re.compile(rb"(?:[\x80-\xff]{0,3}[\x00-\x7f][\x80-\xbf\xe0-\xef]?[\x00-\x7f]{2}){1,%d}" % _RUN_LIMIT, re.DOTALL)
 _SYSTEM_DATA = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of the system messages that have any
 
 

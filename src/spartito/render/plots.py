@@ -42,9 +42,7 @@ CONFIDENCE = ("#D55E00", "#F0A33C", "#5AA2D6", "#0B3C78")  # from 0 to 1
 CS = {m: f"C{m // 12 - 1}" for m in range(0, 128, 12)}  # MIDI 60 is C4
 
 
-def plot_transcription(
-    notes: Notes, path: str | os.PathLike, *, audio: Audio | None = None, title: str = ""
-) -> None:
+def plot_transcription(notes: Notes, path: str | os.PathLike, *, audio: Audio | None = None, title: str = "") -> None:
     """Draw `notes` (over the spectrogram of `audio`, if given) into a .png, .svg or .pdf file.
 
     Raises

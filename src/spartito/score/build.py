@@ -283,8 +283,9 @@ def _write_ends(table: _Table, rows: np.ndarray, starts: np.ndarray, bars: list[
         held = np.zeros(len(onset))
         np.maximum.at(held, inverse, table.held[mine])
         following = np.append(onset[1:], finish)
-        beat = bars[int(np.searchsorted(starts, onset[0], side="right")) - 1].beat
-        end = written_ends(onset, held, following, beat=beat)
+        bar = np.searchsorted(starts, onset, side="right") - 1
+        bar_end = np.append(starts[1:], finish)[bar]
+        end = written_ends(onset, held, following, beat=bars[bar[0]].beat, bar_end=bar_end)
         table.end[mine] = np.clip(end, onset + 1, following)[inverse]
 
 

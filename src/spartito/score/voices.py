@@ -116,11 +116,16 @@ FULL = 0.42  # share of the time to the next chord a key must be held for the no
 FULL_SHORT = 0.1  # the same when that time is one beat or less: a detached eighth stays an eighth
 
 
-def written_ends(onset: np.ndarray, end: np.ndarray, voice_next: np.ndarray, *, beat: int) -> np.ndarray:
+OVER_BAR = 0.3  # beats after a bar line until which a release still belongs to the bar
+
+
+def written_ends(
+    onset: np.ndarray, end: np.ndarray, voice_next: np.ndarray, *, beat: int, bar_end: np.ndarray
+) -> np.ndarray:
     """Written end (ticks) of each chord of one voice.
 
     `onset`, `end` (chords,): ticks where struck and where the keys are released; `voice_next` (chords,) tick of
-    the next chord of the voice; `beat` ticks per beat.
+    the next chord of the voice; `beat` ticks per beat; `bar_end` (chords,) tick of the next bar line.
     """
     gap = voice_next - onset
     held = np.clip(end - onset, 1, None)
@@ -129,7 +134,10 @@ def written_ends(onset: np.ndarray, end: np.ndarray, voice_next: np.ndarray, *, 
     simple = _simple_end(onset, onset + held, beat=beat)
     left = voice_next - simple
     full |= left < beat // 2  # no crumbs of rest
-    return np.where(full, voice_next, np.minimum(simple, voice_next))
+    # what is let go by the bar line is not tied over it, if that leaves more than a crumb of rest
+    within = (end <= bar_end + OVER_BAR * beat) & (voice_next - bar_end >= beat // 2)
+    filled = np.where(within, np.minimum(bar_end, voice_next), voice_next)
+    return np.where(full, filled, np.minimum(simple, voice_next))
 
 
 def _simple_end(onset: np.ndarray, end: np.ndarray, *, beat: int) -> np.ndarray:
