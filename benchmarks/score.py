@@ -28,7 +28,8 @@ import numpy as np
 from spartito.evaluation.score import SCORE_NOTE_DTYPE, evaluate_score, match_performance, score_notes
 from spartito.notes.midi import read_midi
 from spartito.score.build import to_score
-from spartito.training.note_beats import TEST, asap_work
+from spartito.training.data.splits import TEST
+from spartito.training.note_beats import asap_work
 
 NOTES = (150, 4000)
 PER_COMPOSER, PER_METRE = 4, 5

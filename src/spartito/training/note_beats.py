@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import time
 from collections import defaultdict
@@ -31,10 +30,10 @@ from spartito.analysis.events import FEATURES, find_events
 from spartito.errors import MissingExtraError, NotesError, SpartitoError
 from spartito.models.note_beats import METRES, PERIODS, NoteBeatsConfig, save_note_beats, torch_note_beats
 from spartito.notes.midi import read_midi
+from spartito.training.data.splits import TEST, VALIDATION, tenth_of
 
 __all__ = ["NoteBeatsTraining", "asap_work", "label_events", "train_note_beats"]
 
-TEST, VALIDATION = 7, 8
 LABELS = ("beat", "downbeat", "tempo class", "metre class", "annotated")
 
 
@@ -66,7 +65,7 @@ class Example:
 def asap_work(row: dict) -> tuple[str, int]:
     """Name of a work of ASAP's metadata table and its split, 0..9."""
     work = f"{row['composer']}/{row['title']}"
-    return work, int(hashlib.sha1(work.encode()).hexdigest(), 16) % 10
+    return work, tenth_of(work)
 
 
 def label_events(

@@ -7,7 +7,7 @@ from spartito.training.data.folder import list_folder
 from spartito.training.data.maestro import list_maestro
 from spartito.training.data.maps import list_maps
 from spartito.training.data.recordings import share_of
-from spartito.training.data.splits import list_midi, split_of
+from spartito.training.data.splits import list_midi, split_of, tenth_of
 
 
 def touch(*paths):
@@ -118,6 +118,10 @@ def test_splits_depend_on_names_alone(tmp_path):
     assert [p.name for p in list_midi(tmp_path / "POP909")] == ["123.mid"]
     work = tmp_path / "asap" / "Bach" / "Fugue"
     touch(work / "midi_score.mid", work / "anna.mid", work / "ben.mid")
-    assert split_of(work / "anna.mid", tmp_path / "asap") == split_of(work / "ben.mid", tmp_path / "asap")
-    shares = [share_of(f"name {i}") for i in range(400)]
-    assert 0.05 < sum(share < 0.1 for share in shares) / 400 < 0.16
+    rows = ["composer,title,midi_performance", *(f"Bach,Fugue,Bach/Fugue/{name}.mid" for name in ("anna", "ben"))]
+    (tmp_path / "asap" / "metadata.csv").write_text("\n".join(rows))
+    expected = {7: "test", 8: "validation"}.get(tenth_of("Bach/Fugue"), "train")
+    assert split_of(work / "anna.mid", tmp_path / "asap") == split_of(work / "ben.mid", tmp_path / "asap") == expected
+    tenths = [tenth_of(f"name {i}") for i in range(1000)]
+    assert all(70 < tenths.count(i) < 130 for i in range(10))
+    assert 0.05 < sum(share_of(f"name {i}") < 0.1 for i in range(400)) / 400 < 0.16

@@ -1,32 +1,52 @@
-"""The one split of every set of MIDI files, used by all jobs.
+"""The one split of every set of MIDI files, used by all jobs: seven in ten train, number 7 of ten tests, 8 validates.
 
-POP909 is split by song number: 7 modulo 10 tests, 8 modulo 10 validates. Every other set is split by a hash of the
-work, a tenth each; a work is the folder of a performance (as in ASAP) or the name of the file.
+A song of POP909 has its number; every other work gets one from a hash of its name, so that the split is the same on
+every machine and in every job. The works of ASAP are named by its `metadata.csv`, "composer/title"; elsewhere a file is
+a work.
 """
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from spartito.errors import ParameterError
 from spartito.notes.midi import MIDI_SUFFIXES
-from spartito.training.data.recordings import share_of
 
-__all__ = ["list_midi", "split_of"]
+__all__ = ["TEST", "VALIDATION", "list_midi", "split_of", "tenth_of"]
 
+TEST, VALIDATION = 7, 8
 POP909 = re.compile(r"POP909[/\\](?:.*[/\\])?(\d{3})[/\\]\1\.mid$")
+
+
+def tenth_of(work: str) -> int:
+    """0..9, from the name of a work alone."""
+    return int(hashlib.sha1(work.encode()).hexdigest(), 16) % 10
 
 
 def split_of(path: Path, root: Path) -> str:
     """train, validation or test: the split of a MIDI file below the root of its set."""
     pop = POP909.search(str(path))
     if pop:
-        return {7: "test", 8: "validation"}.get(int(pop.group(1)) % 10, "train")
-    relative = Path(path).relative_to(root)
-    shared = len(relative.parts) > 1 and (path.parent / "midi_score.mid").exists()
-    share = share_of(relative.parent.as_posix() if shared else relative.stem)
-    return "test" if share < 0.1 else "validation" if share < 0.2 else "train"
+        tenth = int(pop.group(1)) % 10
+    else:
+        relative = Path(path).relative_to(root).as_posix()
+        tenth = tenth_of(_works(Path(root)).get(relative, Path(relative).stem))
+    return {TEST: "test", VALIDATION: "validation"}.get(tenth, "train")
+
+
+@lru_cache(maxsize=4)
+def _works(root: Path) -> dict[str, str]:
+    """Names of works by file, where a table like ASAP's says them."""
+    table = root / "metadata.csv"
+    if not table.exists():
+        return {}
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {row["midi_performance"]: f"{row['composer']}/{row['title']}" for row in rows if "midi_performance" in row}
 
 
 def list_midi(root: Path, *, split: str = "train") -> list[Path]:
