@@ -2,11 +2,12 @@
 
     python benchmarks/score.py DATA/ASAP [--pieces 10] [--json]
 
-The pieces are chosen by rule: works of the test split (`training.note_beats.asap_work`), which nothing was fitted
-to, in the order of the SHA-1 of 'composer/title'; one performance each (lowest SHA-1 of its path), performance and
-score with the same annotated beats, 150 to 4000 notes, a score of two tracks (staves), at most four works per
-composer and five per time signature. Beats are estimated by spartito from the
-notes; partitura reads the performance MIDI with `load_score_midi`, its default quantisation and its key estimate.
+The pieces are chosen by rule: works of the test split (`training.note_beats.asap_work`), which the beat network did
+not learn from (an early search for the tracker's costs may have touched some), in the order of the SHA-1 of
+'composer/title'; one performance each (lowest SHA-1 of its path), performance and score with the same annotated
+beats, 150 to 4000 notes, a score of two tracks (staves), at most four works per composer and five per time signature.
+Beats are estimated by spartito from the notes, unless the file keeps to its own clock; partitura reads the performance
+MIDI with `load_score_midi`, its default quantisation and its key estimate.
 The reference is `midi_score.mid` with its annotations. Errors are shares of matched notes: see
 `spartito.evaluation.score`.
 """
