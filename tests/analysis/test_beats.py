@@ -7,6 +7,7 @@ import pytest
 
 from spartito.analysis.beats import (
     Beats,
+    _whole_bars,
     beats_from_tempo_map,
     beats_from_times,
     estimate_beats,
@@ -175,3 +176,11 @@ def test_drums_are_left_out():
     tracks = (Track(), Track(is_drum=True))
     notes = Notes.from_arrays([0, 1], [1, 2], [60, 36], track=[0, 1], tracks=tracks)
     assert pitched(notes).pitch.tolist() == [60]
+
+
+def test_a_bar_far_too_long_is_a_bar_and_a_short_one():
+    path = np.array([2, 3, 0, 1, 2, 3, 1, 2, 3, 0, 1, 2, 3, 3, 0, 1])
+    assert _whole_bars(path, 4).tolist() == [2, 3, 0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, 4, 0, 1]  # 4 + 3; 5 stays 5
+    assert _whole_bars(np.array([2, 3, 1, 2, 3, 0, 1]), 4).tolist() == [3, 0, 1, 2, 3, 0, 1]  # a long pick-up
+    assert _whole_bars(np.array([1, 2]), 4).tolist() == [1, 2]  # less than a bar
+    assert _whole_bars(np.zeros(3, dtype=int), 1).tolist() == [0, 0, 0]

@@ -198,3 +198,10 @@ def test_unreadable_scores(tmp_path):
     (tmp_path / "song.mid").write_bytes(b"MThd")
     with pytest.raises(NotesError, match="no score"):
         load_score(tmp_path / "song.mid")
+
+
+def test_the_last_bar_line_is_a_double_one_and_only_one(score, tmp_path):
+    again = load_score(score.save(tmp_path / "piece.musicxml"))
+    for xml in (score.to_musicxml(), again.to_musicxml()):
+        lines = list(ElementTree.fromstring(xml).iter("barline"))
+        assert [line.findtext("bar-style") for line in lines] == ["light-heavy"]

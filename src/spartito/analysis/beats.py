@@ -279,7 +279,27 @@ def _bars(strength: np.ndarray, size: int, odd: float) -> tuple[float, np.ndarra
     path[-1] = best.argmax()
     for b in range(count - 1, 0, -1):
         path[b - 1] = back[b, path[b]]
-    return float(best.max()) / count, path
+    return float(best.max()) / count, _whole_bars(path, size)
+
+
+def _whole_bars(path: np.ndarray, size: int) -> np.ndarray:
+    """Positions (count,) that rise from each downbeat; a bar too long by two beats or more is a bar and a short one.
+
+    Seven beats in 4/4 are four and three: nobody reads 7/4 in a piece that is not written in it.
+    """
+    down = np.flatnonzero(path == 0)
+    if len(down) == 0:
+        return path
+    lines = set(range(int(down[0]), -1, -size))  # a long pick-up is bars counted back from the first downbeat
+    for first, last in zip(down, np.append(down[1:], len(path))):
+        lines.add(int(first))
+        while last - first >= size + 2:
+            first += size
+            lines.add(int(first))
+    number = np.arange(len(path))
+    starts = np.array(sorted(lines))
+    place = np.searchsorted(starts, number, side="right") - 1
+    return np.where(place >= 0, number - starts[np.maximum(place, 0)], size - (starts[0] - number))
 
 
 def _choose_metre(position, opinions: BeatOpinions, count: int, config: TrackerConfig, allowed):

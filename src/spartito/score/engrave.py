@@ -1,11 +1,16 @@
 """Engraving: MusicXML to pages.
 
 verovio draws the pages as SVG; `score.pdf` turns them into one PDF.
+
+verovio (6.4.1) puts a clef that changes at a bar line behind the last thing that the last voice of the bar before
+holds, so that after a second voice which falls silent early the clef stands in the middle of the bar. Such voices are
+filled up with rests that are not printed, in what verovio is given and nowhere else.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from spartito.errors import MissingExtraError, NotesError
 
@@ -15,10 +20,29 @@ PAGE_WIDTH, PAGE_HEIGHT = 2100, 2970  # A4 in tenths of a millimetre
 MARGIN = 120  # tenths of a millimetre
 TITLE_SIZE = 1.7  # against the text of the page
 SCALE = 88  # per cent: a staff of 6.3 mm, usual for piano music
+_VALUES = {  # quarter notes: (type, dots), longest first
+    4.0: ("whole", 0),
+    3.0: ("half", 1),
+    2.0: ("half", 0),
+    1.5: ("quarter", 1),
+    1.0: ("quarter", 0),
+    0.75: ("eighth", 1),
+    0.5: ("eighth", 0),
+    0.25: ("16th", 0),
+    0.125: ("32nd", 0),
+}
 
 
 def engrave(musicxml: bytes) -> list[str]:
-    """Pages of a score (MusicXML, UTF-8) as SVG documents."""
+    """Pages of a score (MusicXML, UTF-8) as SVG documents.
+
+    Raises
+    ------
+    MissingExtraError
+        When verovio is not installed.
+    NotesError
+        When it does not accept the MusicXML.
+    """
     try:
         import verovio
     except ImportError as error:
@@ -40,11 +64,62 @@ def engrave(musicxml: bytes) -> list[str]:
             "svgRemoveXlink": False,
         }
     )
-    if not toolkit.loadData(musicxml.decode("utf-8")):
+    if not toolkit.loadData(_voices_filled(musicxml).decode("utf-8")):
         raise NotesError("the score cannot be engraved: verovio does not accept its MusicXML")
     pages = [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
     pages[0] = _larger_title(pages[0])
     return pages
+
+
+def _voices_filled(content: bytes) -> bytes:
+    """The same MusicXML with unprinted rests at the end of early silent voices in bars before a change of clef."""
+    from lxml import etree
+
+    root = etree.fromstring(content)
+    for part in root.iter("part"):
+        measures, divisions = part.findall("measure"), 1
+        for measure, following in pairwise(measures):
+            divisions = int(measure.findtext("attributes/divisions") or divisions)
+            staves = {clef.get("number", "1") for clef in following.findall("attributes/clef")}
+            if staves:
+                _fill(measure, staves, divisions, etree)
+    return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
+
+
+def _fill(measure, staves: set[str], divisions: int, etree) -> None:
+    cursor = reach = 0
+    ends: dict[str, tuple] = {}  # voice: (staff, its last element, where it ends)
+    for child in measure:
+        duration = int(child.findtext("duration") or 0)
+        if child.tag == "backup":
+            cursor -= duration
+        elif child.tag == "forward":
+            cursor += duration
+        elif child.tag == "note":
+            if child.find("chord") is None:
+                cursor += duration
+            ends[child.findtext("voice", "1")] = (child.findtext("staff", "1"), child, cursor)
+        reach = max(reach, cursor)
+    for voice, (staff, last, end) in ends.items():
+        following = next(last.itersiblings("backup", "note", "forward"), None)
+        if staff not in staves or end == reach or not (following is None or following.tag == "backup"):
+            continue
+        at = end
+        for length, (kind, dots) in _VALUES.items():
+            while at + length * divisions <= reach:
+                rest = etree.Element("note", {"print-object": "no"})
+                etree.SubElement(rest, "rest")
+                etree.SubElement(rest, "duration").text = str(round(length * divisions))
+                etree.SubElement(rest, "voice").text = voice
+                etree.SubElement(rest, "type").text = kind
+                for _ in range(dots):
+                    etree.SubElement(rest, "dot")
+                etree.SubElement(rest, "staff").text = staff
+                last.addnext(rest)
+                last, at = rest, at + round(length * divisions)
+        if following is not None:
+            duration = following.find("duration")
+            duration.text = str(int(duration.text) + at - end)
 
 
 def _larger_title(page: str) -> str:

@@ -1,8 +1,8 @@
 """MusicXML that notation programs and engravers understand.
 
 partitura writes the notes, voices, ties and signatures; this file adds what its writer leaves out: title and
-composer in their places, the printed tempo, beams, octave signs, whole-bar rests and the brace of a piano, and
-puts the file into the compressed container when asked.
+composer in their places, the printed tempo, beams, octave signs, whole-bar rests, the double bar at the end and the
+brace of a piano, and puts the file into the compressed container when asked.
 
 Source: MusicXML 4.0 (W3C Music Notation Community Group, https://www.w3.org/2021/06/musicxml40/).
 """
@@ -84,6 +84,9 @@ def _finish_part(part, source, etree) -> None:
     for sign in part.iter("pedal"):  # partitura's 'end' is no MusicXML
         if sign.get("type") == "end":
             sign.set("type", "stop")
+    if measures and measures[-1].find("barline[@location='right']") is None:
+        end = etree.SubElement(measures[-1], "barline", location="right")
+        etree.SubElement(end, "bar-style").text = "light-heavy"
     metre = (4, 4)
     for measure, bar in zip(measures, bars):
         metre = signatures.get(bar.start.t, metre)
