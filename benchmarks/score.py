@@ -2,7 +2,7 @@
 
     python benchmarks/score.py DATA/ASAP [--pieces 10] [--json]
 
-The pieces are chosen by rule: works of the test split (`training.note_beats.asap_work`), which the beat network did
+The pieces are chosen by rule: works of the test split (`training.data.splits`), which the beat network did
 not learn from (an early search for the tracker's costs may have touched some), in the order of the SHA-1 of
 'composer/title'; one performance each (lowest SHA-1 of its path), performance and score with the same annotated
 beats, 150 to 4000 notes, a score of two tracks (staves), at most four works per composer and five per time signature.
@@ -15,7 +15,6 @@ The reference is `midi_score.mid` with its annotations. Errors are shares of mat
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import sys
@@ -29,8 +28,8 @@ import numpy as np
 from spartito.evaluation.score import SCORE_NOTE_DTYPE, evaluate_score, match_performance, score_notes
 from spartito.notes.midi import read_midi
 from spartito.score.build import to_score
+from spartito.training.data.asap import AsapBeats, asap_rows, asap_work, read_asap_beats
 from spartito.training.data.splits import TEST
-from spartito.training.note_beats import asap_work
 
 NOTES = (150, 4000)
 PER_COMPOSER, PER_METRE = 4, 5
@@ -46,22 +45,6 @@ COLUMNS = (
 )
 
 
-def read_annotations(path: Path) -> dict:
-    """Beats (seconds), downbeats (seconds), time signatures (seconds, text) and keys (seconds, sharps)."""
-    beats, downbeats, metres, keys = [], [], [], []
-    for line in path.read_text().splitlines():
-        at, _, label = line.split("\t")
-        parts = label.split(",")
-        beats.append(float(at))
-        if parts[0] == "db":
-            downbeats.append(float(at))
-        if len(parts) > 1 and parts[1]:
-            metres.append((float(at), parts[1]))
-        if len(parts) > 2 and parts[2]:
-            keys.append((float(at), int(parts[2])))
-    return {"beats": np.array(beats), "downbeats": np.array(downbeats), "metres": metres, "keys": keys}
-
-
 def choose(folder: Path, pieces: int) -> list[dict]:
     """Rows of the metadata table, by the rule above."""
 
@@ -69,19 +52,18 @@ def choose(folder: Path, pieces: int) -> list[dict]:
         return hashlib.sha1(text.encode()).hexdigest()
 
     works = defaultdict(list)
-    with open(folder / "metadata.csv", newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            work, split = asap_work(row)
-            if split == TEST:
-                works[work].append(row)
+    for row in asap_rows(folder):
+        work, split = asap_work(row)
+        if split == TEST:
+            works[work].append(row)
     chosen, composers, metres = [], Counter(), Counter()
     for work in sorted(works, key=digest):
         row = min(works[work], key=lambda r: digest(r["midi_performance"]))
-        performed = read_annotations(folder / row["performance_annotations"])
-        written = read_annotations(folder / row["midi_score_annotations"])
-        if len(performed["beats"]) != len(written["beats"]) or not written["metres"]:
+        performed = read_asap_beats(folder / row["performance_annotations"])
+        written = read_asap_beats(folder / row["midi_score_annotations"])
+        if len(performed.beats) != len(written.beats) or not written.metres:
             continue
-        metre = written["metres"][0][1]
+        metre = written.metres[0][1]
         if composers[row["composer"]] >= PER_COMPOSER or metres[metre] >= PER_METRE:
             continue
         score = read_midi(folder / row["midi_score"])
@@ -96,7 +78,7 @@ def choose(folder: Path, pieces: int) -> list[dict]:
     return chosen
 
 
-def reference_notes(path: Path, annotations: dict) -> np.ndarray:
+def reference_notes(path: Path, annotations: AsapBeats) -> np.ndarray:
     """SCORE_NOTE_DTYPE of `midi_score.mid`: bars, metre and key from its annotations, staves from its tracks."""
     notes = read_midi(path)
     clock = notes.tempo_map
@@ -105,14 +87,14 @@ def reference_notes(path: Path, annotations: dict) -> np.ndarray:
     out["onset"] = clock.seconds_to_quarters(notes.onset)
     out["duration"] = clock.seconds_to_quarters(notes.offset) - out["onset"]
     out["staff"] = np.searchsorted(np.unique(notes.array["track"]), notes.array["track"]) + 1
-    metre_at = np.array([t for t, _ in annotations["metres"]])
-    metre = np.array([[int(x) for x in text.split("/")] for _, text in annotations["metres"]])
+    metre_at = np.array([t for t, _ in annotations.metres])
+    metre = np.array([[int(x) for x in text.split("/")] for _, text in annotations.metres])
     place = np.maximum(np.searchsorted(metre_at, notes.onset + 1e-3, side="right") - 1, 0)
     out["numerator"], out["denominator"] = metre[place, 0], metre[place, 1]
-    key_at = np.array([t for t, _ in annotations["keys"]] or [0.0])
-    key = np.array([k for _, k in annotations["keys"]] or [0])
+    key_at = np.array([t for t, _ in annotations.keys] or [0.0])
+    key = np.array([k for _, k in annotations.keys] or [0])
     out["fifths"] = key[np.maximum(np.searchsorted(key_at, notes.onset + 1e-3, side="right") - 1, 0)]
-    down = clock.seconds_to_quarters(annotations["downbeats"])
+    down = clock.seconds_to_quarters(annotations.downbeats)
     bar = np.searchsorted(down, out["onset"] + 1e-3, side="right") - 1
     length = out["numerator"] * 4.0 / out["denominator"]
     out["in_bar"] = np.where(bar >= 0, out["onset"] - down[np.maximum(bar, 0)], (out["onset"] - down[0]) % length)
@@ -167,12 +149,12 @@ def main(arguments: list[str] | None = None) -> int:
     for row in choose(options.asap, options.pieces):
         path = options.asap / row["midi_performance"]
         performed = read_midi(path)
-        played = read_annotations(options.asap / row["performance_annotations"])
-        written = read_annotations(options.asap / row["midi_score_annotations"])
+        played = read_asap_beats(options.asap / row["performance_annotations"])
+        written = read_asap_beats(options.asap / row["midi_score_annotations"])
         reference = reference_notes(options.asap / row["midi_score"], written)
         score_seconds = read_midi(options.asap / row["midi_score"]).onset
         match = match_performance(
-            performed.onset, performed.pitch, played["beats"], score_seconds, reference["pitch"], written["beats"]
+            performed.onset, performed.pitch, played.beats, score_seconds, reference["pitch"], written.beats
         )
         before = time.perf_counter()
         ours = score_notes(to_score(performed))
@@ -180,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         results.append(
             {
                 "piece": f"{row['composer']} {row['title']}",
-                "metre": written["metres"][0][1],
+                "metre": written.metres[0][1],
                 "written": f"{ours['numerator'][0]}/{ours['denominator'][0]}",
                 "notes": len(performed),
                 "matched": float(np.mean(match >= 0)),

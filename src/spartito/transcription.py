@@ -85,9 +85,12 @@ class Transcriber:
         return Curves(*keys, pedal, fps)
 
     def thresholds(self, high_notes: str) -> np.ndarray:
-        """(88,) least heights of onset peaks."""
+        """(88,) least heights of onset peaks, by key. Raises ParameterError for an unknown guard."""
         if high_notes not in HIGH_NOTES:
             raise ParameterError(f"high notes are one of {', '.join(HIGH_NOTES)}, not {high_notes!r}")
+        return self._thresholds(high_notes)
+
+    def _thresholds(self, high_notes: str) -> np.ndarray:
         return np.broadcast_to(np.asarray(self.decoder["onset"][high_notes], dtype=np.float64), (KEYS,))
 
     def notes(
@@ -100,10 +103,17 @@ class Transcriber:
         high_notes: str = "calibrated",
     ) -> np.ndarray:
         """(n,) notes (NOTE_DTYPE) decoded from `curves`; options as in `transcribe`."""
-        threshold = self.thresholds(high_notes) if onset_threshold is None else onset_threshold
-        threshold = np.broadcast_to(np.asarray(threshold, dtype=np.float64), (KEYS,))
+        onset = self.thresholds(high_notes) if onset_threshold is None else onset_threshold
+        onset = np.broadcast_to(np.asarray(onset, dtype=np.float64), (KEYS,))
+        guarded = high_notes == "strict" and onset_threshold is None
+        return self._decoded(curves, onset, frame_threshold, shortest=shortest, guarded=guarded)
+
+    def _decoded(
+        self, curves: Curves, onset: np.ndarray, frame: float | None, *, shortest: float, guarded: bool
+    ) -> np.ndarray:
+        """The notes under thresholds (88,) of onsets; `guarded` doubts high notes that may be partials."""
         settings = PeakSettings(
-            frame=self.decoder["frame"] if frame_threshold is None else frame_threshold,
+            frame=self.decoder["frame"] if frame is None else frame,
             offset=self.decoder["offset"],
             shortest=shortest,
         )
@@ -113,13 +123,13 @@ class Transcriber:
             parts = (
                 c[:, some].astype(np.float32) for c in (curves.onset, curves.offset, curves.frame, curves.velocity)
             )
-            group = notes_from_curves(*parts, fps=curves.fps, settings=replace(settings, onset=threshold[some]))
+            group = notes_from_curves(*parts, fps=curves.fps, settings=replace(settings, onset=onset[some]))
             group["pitch"] += first
             groups.append(group)
         notes = np.concatenate(groups)
         notes = notes[np.lexsort((notes["pitch"], notes["onset"]))]
-        if high_notes == "strict" and onset_threshold is None:
-            notes = notes[~_ghosts(notes, threshold, fps=curves.fps)]
+        if guarded:
+            notes = notes[~_ghosts(notes, onset, fps=curves.fps)]
         slope, shift = self.decoder["velocity"]
         notes["velocity"] = np.clip(np.rint(slope * notes["velocity"] + shift), 1, 127)
         notes["confidence"] = self._confidence(notes)

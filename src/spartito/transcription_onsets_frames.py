@@ -13,9 +13,9 @@ import numpy as np
 
 from spartito.audio.features import front_end
 from spartito.decoding import decode_jongwook, decode_onsets_frames
-from spartito.errors import MissingExtraError, ModelError, ParameterError
+from spartito.errors import MissingExtraError, ModelError
 from spartito.models.hub import ModelInfo
-from spartito.transcription import HIGH_NOTES, Curves, Transcriber
+from spartito.transcription import Curves, Transcriber
 
 __all__ = ["OnsetsFramesTranscriber"]
 
@@ -83,27 +83,18 @@ class OnsetsFramesTranscriber(Transcriber):
                 progress(last / frames)
         return Curves(*keys, np.zeros(frames, dtype=np.float32), self.transform.fps)
 
-    def thresholds(self, high_notes: str) -> np.ndarray:
+    def _thresholds(self, high_notes: str) -> np.ndarray:
         """(88,) onset thresholds: 0.5, for "strict" rising above C6."""
-        if high_notes not in HIGH_NOTES:
-            raise ParameterError(f"high notes are one of {', '.join(HIGH_NOTES)}, not {high_notes!r}")
         thresholds = np.full(88, THRESHOLD)
         if high_notes == "strict":
             thresholds[HIGH_KEY:] = np.linspace(THRESHOLD, STRICT, 88 - HIGH_KEY)
         return thresholds
 
-    def notes(
-        self,
-        curves: Curves,
-        *,
-        onset_threshold: float | np.ndarray | None = None,
-        frame_threshold: float | None = None,
-        shortest: float = 0.02,
-        high_notes: str = "calibrated",
+    def _decoded(
+        self, curves: Curves, onset: np.ndarray, frame: float | None, *, shortest: float, guarded: bool
     ) -> np.ndarray:
-        """(n,) notes (NOTE_DTYPE) by the rule of `config.json`; `confidence` is the probability of the onset."""
-        onset = self.thresholds(high_notes) if onset_threshold is None else onset_threshold
-        frame = THRESHOLD if frame_threshold is None else frame_threshold
+        """By the rule of `config.json`; `confidence` is the probability of the onset. The guard is in `onset`."""
+        frame = THRESHOLD if frame is None else frame
         maps, hop = (curves.onset, curves.frame, curves.velocity), 1.0 / curves.fps
         if self.decoder["rule"] == "jongwook":
             notes = decode_jongwook(*maps, onset_threshold=onset, frame_threshold=frame, hop_seconds=hop)

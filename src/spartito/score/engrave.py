@@ -13,6 +13,7 @@ import re
 from itertools import pairwise
 
 from spartito.errors import MissingExtraError, NotesError
+from spartito.score.musicxml import timed_notes
 
 __all__ = ["engrave"]
 
@@ -87,19 +88,11 @@ def _voices_filled(content: bytes) -> bytes:
 
 
 def _fill(measure, staves: set[str], divisions: int, etree) -> None:
-    cursor = reach = 0
     ends: dict[str, tuple] = {}  # voice: (staff, its last element, where it ends)
-    for child in measure:
-        duration = int(child.findtext("duration") or 0)
-        if child.tag == "backup":
-            cursor -= duration
-        elif child.tag == "forward":
-            cursor += duration
-        elif child.tag == "note":
-            if child.find("chord") is None:
-                cursor += duration
-            ends[child.findtext("voice", "1")] = (child.findtext("staff", "1"), child, cursor)
-        reach = max(reach, cursor)
+    for note, onset in timed_notes(measure):
+        end = onset + int(note.findtext("duration") or 0)
+        ends[note.findtext("voice", "1")] = (note.findtext("staff", "1"), note, end)
+    reach = max((end for _, _, end in ends.values()), default=0)
     for voice, (staff, last, end) in ends.items():
         following = next(last.itersiblings("backup", "note", "forward"), None)
         if staff not in staves or end == reach or not (following is None or following.tag == "backup"):

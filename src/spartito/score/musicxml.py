@@ -15,7 +15,7 @@ from pathlib import Path
 
 from spartito import __version__
 
-__all__ = ["musicxml", "write_mxl"]
+__all__ = ["musicxml", "timed_notes", "write_mxl"]
 
 _FLAGS = {"eighth": 1, "16th": 2, "32nd": 3, "64th": 4, "128th": 5}
 _UNITS = {"q": ("quarter", 0), "q.": ("quarter", 1), "h": ("half", 0), "e": ("eighth", 0)}
@@ -140,13 +140,9 @@ def _attributes(measure, etree, *, two_staves: bool) -> None:
         attributes[:] = sorted(attributes, key=lambda e: order.index(e.tag) if e.tag in order else len(order))
 
 
-def _at(measures, starts, tick: int, direction, etree, *, closing: bool = False, staff: str = "") -> None:
-    """Insert a direction before the first note (of that staff) at or after `tick`, or after the last before it."""
-    import bisect
-
-    b = bisect.bisect_right(starts, tick - (1 if closing else 0)) - 1
-    measure = measures[max(0, min(b, len(measures) - 1))]
-    cursor, onset, best = starts[b], starts[b], None
+def timed_notes(measure, *, begin: int = 0):
+    """Every <note> of a <measure> and the tick where it starts, counted on from `begin`."""
+    cursor = onset = begin
     for child in measure:
         duration = int(child.findtext("duration") or 0)
         if child.tag == "backup":
@@ -155,15 +151,24 @@ def _at(measures, starts, tick: int, direction, etree, *, closing: bool = False,
             cursor += duration
         elif child.tag == "note":
             if child.find("chord") is None:
-                onset = cursor
-            if child.find("grace") is None and child.find("chord") is None:
-                cursor += duration
-            mine = not staff or child.findtext("staff", "1") == staff
-            if closing:
-                if mine and onset < tick:
-                    best = child
-            elif mine and onset >= tick and best is None:
-                best = child
+                onset, cursor = cursor, cursor + duration
+            yield child, onset
+
+
+def _at(measures, starts, tick: int, direction, etree, *, closing: bool = False, staff: str = "") -> None:
+    """Insert a direction before the first note (of that staff) at or after `tick`, or after the last before it."""
+    import bisect
+
+    b = bisect.bisect_right(starts, tick - (1 if closing else 0)) - 1
+    measure = measures[max(0, min(b, len(measures) - 1))]
+    best = None
+    for note, onset in timed_notes(measure, begin=starts[b]):
+        mine = not staff or note.findtext("staff", "1") == staff
+        if closing:
+            if mine and onset < tick:
+                best = note
+        elif mine and onset >= tick and best is None:
+            best = note
     if best is None:
         place = len(measure)
         attributes = measure.findall("attributes")
@@ -187,18 +192,10 @@ def _beam(measure, *, divisions: int, metre: tuple[int, int], missing: int, etre
     unit = 4 * divisions // metre[1]
     beat = 3 * unit if metre[0] % 3 == 0 and metre[1] >= 8 else unit
     voices: dict[str, list] = {}
-    cursor = missing
-    for child in measure:
-        duration = int(child.findtext("duration") or 0)
-        if child.tag == "backup":
-            cursor -= duration
-        elif child.tag == "forward":
-            cursor += duration
-        elif child.tag == "note":
-            if child.find("chord") is not None or child.find("grace") is not None:
-                continue
-            voices.setdefault(child.findtext("voice", "1"), []).append((cursor, duration, child))
-            cursor += duration
+    for note, onset in timed_notes(measure, begin=missing):
+        if note.find("chord") is None and note.find("grace") is None:
+            duration = int(note.findtext("duration") or 0)
+            voices.setdefault(note.findtext("voice", "1"), []).append((onset, duration, note))
     for events in voices.values():
         group: list = []
         for i, (start, _, note) in enumerate(events):

@@ -16,7 +16,6 @@ last annotated beat. The weights kept are an exponential average over steps.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from collections import defaultdict
@@ -30,9 +29,10 @@ from spartito.analysis.events import FEATURES, find_events
 from spartito.errors import MissingExtraError, NotesError, SpartitoError
 from spartito.models.note_beats import METRES, PERIODS, NoteBeatsConfig, save_note_beats, torch_note_beats
 from spartito.notes.midi import read_midi
-from spartito.training.data.splits import TEST, VALIDATION, tenth_of
+from spartito.training.data.asap import asap_rows, asap_work, read_asap_beats
+from spartito.training.data.splits import TEST, VALIDATION
 
-__all__ = ["NoteBeatsTraining", "asap_work", "label_events", "train_note_beats"]
+__all__ = ["NoteBeatsTraining", "label_events", "train_note_beats"]
 
 LABELS = ("beat", "downbeat", "tempo class", "metre class", "annotated")
 
@@ -62,12 +62,6 @@ class Example:
     labels: np.ndarray
 
 
-def asap_work(row: dict) -> tuple[str, int]:
-    """Name of a work of ASAP's metadata table and its split, 0..9."""
-    work = f"{row['composer']}/{row['title']}"
-    return work, tenth_of(work)
-
-
 def label_events(
     times: np.ndarray, beats: np.ndarray, downbeats: np.ndarray, metres: list[tuple[float, str]]
 ) -> np.ndarray:
@@ -90,25 +84,15 @@ def label_events(
 
 def asap_examples(folder: Path):
     """Examples of ASAP."""
-    with open(folder / "metadata.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
+    for row in asap_rows(folder):
         work, split = asap_work(row)
-        beats, downbeats, metres = [], [], []
-        for line in (folder / row["performance_annotations"]).read_text().splitlines():
-            at, _, label = line.split("\t")
-            parts = label.split(",")
-            beats.append(float(at))
-            if parts[0] == "db":
-                downbeats.append(float(at))
-            if len(parts) > 1 and parts[1]:
-                metres.append((float(at), parts[1]))
+        said = read_asap_beats(folder / row["performance_annotations"])
         try:
             notes = pitched(read_midi(folder / row["midi_performance"]))
         except SpartitoError:
             continue
-        if len(beats) >= 10 and len(notes):
-            yield _example(work, split, notes, np.array(beats), np.array(downbeats), metres)
+        if len(said.beats) >= 10 and len(notes):
+            yield _example(work, split, notes, said.beats, said.downbeats, said.metres)
 
 
 def pop909_examples(folder: Path):
