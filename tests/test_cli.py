@@ -119,7 +119,8 @@ def test_a_missing_extra_is_one_line_or_an_error_when_asked_for(tmp_path, capfd,
 @pytest.mark.parametrize(
     "options",
     ["--start 1:75", "--lowest H2", "--lowest 90 --highest 40", "--end 1 --start 2", "--formats doc", "--formats ,",
-     "--jobs 0", "--jobs many", "--tuning flat", "--high-notes some", "--onset-threshold 3", "-o x.doc", "--nonsense"],
+     "--jobs 0", "--jobs many", "--tempo 5", "--tuning flat", "--high-notes some",
+     "--onset-threshold 3", "-o x.doc", "--nonsense"],
 )  # fmt: skip
 def test_options_that_cannot_be(tmp_path, capfd, calls, options):
     source = write_beeps(tmp_path / "a.wav")
@@ -160,8 +161,24 @@ def test_score_of_midi_of_a_table_and_of_musicxml(tmp_path, capfd):
     assert (status, err) == (0, "2 files: 2 done\n")
     text = (tmp_path / "o" / "a_score.musicxml").read_text()
     assert "My Tune" in text and "<beats>3</beats>" in text and "<fifths>-1</fifths>" in text
-    status, *_ = run_cli(capfd, "score", tmp_path / "o" / "b_score.musicxml", "-o", tmp_path / "again.mid")
+    written = tmp_path / "o" / "b_score.musicxml"
+    status, *_ = run_cli(capfd, "score", written, "-o", tmp_path / "again.mid")
     assert status == 0 and len(read_midi(tmp_path / "again.mid")) == len(tune())
+    status, *_ = run_cli(capfd, "score", written, "-o", tmp_path / "named.musicxml", "--title", "Another")
+    text = (tmp_path / "named.musicxml").read_text()
+    assert status == 0 and "Another" in text and "My Tune" not in text and "Me" in text
+    status, _, err = run_cli(capfd, "score", written, "-o", tmp_path / "no.mid", "--key", "2", "--tempo", "90")
+    assert status == 1 and "--tempo, --key" in err and not (tmp_path / "no.mid").exists()
+
+
+def test_transcribe_is_told_metre_and_key(tmp_path, capfd, calls):
+    pytest.importorskip("partitura")
+    source = write_beeps(tmp_path / "a.wav", 8.0)
+    options = ("--time-signature", "3/4", "--key", "-3", "--formats", "mid,musicxml")
+    assert run_cli(capfd, "transcribe", source, *options)[0] == 0
+    text = (tmp_path / "a_transcription.musicxml").read_text()
+    assert "<beats>3</beats>" in text and "<fifths>-3</fifths>" in text
+    assert read_midi(tmp_path / "a_transcription.mid").tempo_map.time_signatures[0].numerator == 3
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])

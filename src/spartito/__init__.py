@@ -19,14 +19,20 @@ __version__ = "0.1.0"
 
 _HOME = {  # public name -> module it lives in
     "Audio": "spartito.audio.audio",
+    "Beats": "spartito.analysis.beats",
     "Notes": "spartito.notes.notes",
     "Score": "spartito.score.score",
     "SpartitoError": "spartito.errors",
+    "Track": "spartito.notes.notes",
     "convert_checkpoint": "spartito.models.convert",
+    "estimate_beats": "spartito.analysis.beats",
     "evaluate": "spartito.evaluation.tasks",
     "evaluate_folders": "spartito.evaluation.transcription",
     "export_model": "spartito.models.export",
     "fetch_soundfont": "spartito.render.soundfont",
+    "from_pianoroll": "spartito.notes.pianoroll",
+    "from_pretty_midi": "spartito.notes.exchange",
+    "from_symusic": "spartito.notes.exchange",
     "list_models": "spartito.models.hub",
     "load": "spartito.loading",
     "load_audio": "spartito.audio.io",
@@ -38,7 +44,10 @@ _HOME = {  # public name -> module it lives in
     "read_midi": "spartito.notes.midi",
     "save_audio": "spartito.audio.io",
     "synthesize": "spartito.render.synthesize",
+    "to_pianoroll": "spartito.notes.pianoroll",
+    "to_pretty_midi": "spartito.notes.exchange",
     "to_score": "spartito.score.build",
+    "to_symusic": "spartito.notes.exchange",
     "transcribe": "spartito.transcription",
     "write_csv": "spartito.notes.table",
     "write_midi": "spartito.notes.midi",
@@ -46,15 +55,21 @@ _HOME = {  # public name -> module it lives in
 
 __all__ = [
     "Audio",
+    "Beats",
     "Notes",
     "Score",
     "SpartitoError",
+    "Track",
     "__version__",
     "convert_checkpoint",
+    "estimate_beats",
     "evaluate",
     "evaluate_folders",
     "export_model",
     "fetch_soundfont",
+    "from_pianoroll",
+    "from_pretty_midi",
+    "from_symusic",
     "list_models",
     "load",
     "load_audio",
@@ -66,13 +81,17 @@ __all__ = [
     "read_midi",
     "save_audio",
     "synthesize",
+    "to_pianoroll",
+    "to_pretty_midi",
     "to_score",
+    "to_symusic",
     "transcribe",
     "write_csv",
     "write_midi",
 ]
 
 if TYPE_CHECKING:  # what an editor reads; nothing of it runs
+    from spartito.analysis.beats import Beats, estimate_beats
     from spartito.audio.audio import Audio
     from spartito.audio.io import load_audio, save_audio
     from spartito.errors import SpartitoError
@@ -82,8 +101,10 @@ if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.models.convert import convert_checkpoint
     from spartito.models.export import export_model
     from spartito.models.hub import list_models, load_model
+    from spartito.notes.exchange import from_pretty_midi, from_symusic, to_pretty_midi, to_symusic
     from spartito.notes.midi import read_midi, write_midi
-    from spartito.notes.notes import Notes
+    from spartito.notes.notes import Notes, Track
+    from spartito.notes.pianoroll import from_pianoroll, to_pianoroll
     from spartito.notes.table import read_csv, write_csv
     from spartito.render.plots import plot_transcription
     from spartito.render.soundfont import fetch_soundfont

@@ -85,7 +85,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but failures.")]
 Title = Annotated[str, typer.Option(help="Title; default: of the file's tags, else its name.")]
 Composer = Annotated[str, typer.Option(help="Composer; default: of the file's tags.")]
-Tempo = Annotated[float | None, typer.Option(help="Rough beats per minute, when the beats are found wrong.")]
+Tempo = Annotated[
+    float | None, typer.Option(min=20, max=400, help="Rough beats per minute, when the beats are found wrong.")
+]
+Metre = Annotated[str, typer.Option("--time-signature", help="Such as 3/4, when the metre is found wrong.")]
+Key = Annotated[int | None, typer.Option(min=-7, max=7, help="Key signature in sharps (negative: flats).")]
 Soundfont = Annotated[str | None, typer.Option(help="SoundFont to play on: a path (.sf2, .sf3) or a fetched name.")]
 
 
@@ -101,10 +105,10 @@ def transcribe(
     start: Annotated[str, typer.Option(help="Begin here (seconds or m:ss).")] = "",
     end: Annotated[str, typer.Option(help="Stop here (seconds or m:ss).")] = "",
     onset_threshold: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="How sure a note's beginning must be.")
+        float | None, typer.Option(min=0.0, max=1.0, help="How sure a note's beginning must be (lower: more notes).")
     ] = None,
     frame_threshold: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="How sure a note must be to sound on.")
+        float | None, typer.Option(min=0.0, max=1.0, help="How sure a note must be to sound on (lower: longer).")
     ] = None,
     shortest: Annotated[float, typer.Option(min=0.0, help="Lengthen notes shorter than this (seconds).")] = 0.02,
     lowest: Annotated[str, typer.Option(help="Lowest key: a MIDI number or a name (C2).")] = "21",
@@ -117,6 +121,8 @@ def transcribe(
     title: Title = "",
     composer: Composer = "",
     tempo: Tempo = None,
+    time_signature: Metre = "",
+    key: Key = None,
     soundfont: Soundfont = None,
     device: DeviceOption = Device.auto,
     skip_existing: SkipExisting = False,
@@ -127,7 +133,7 @@ def transcribe(
     """Piano recordings to MIDI, score (MusicXML, PDF), sound, table (CSV) and picture (PNG)."""
     from spartito import outputs as work
     from spartito.audio.io import AUDIO_SUFFIXES
-    from spartito.options import parse_pitch, parse_time, parse_tuning
+    from spartito.options import parse_pitch, parse_signature, parse_time, parse_tuning
 
     settings = work.TranscribeSettings(
         model=model,
@@ -142,7 +148,14 @@ def transcribe(
         pedal=pedal,
         tuning=parse_tuning(tuning),
         device=device.value,
-        score=work.ScoreSettings(title=title, composer=composer, tempo=tempo, pedal=pedal),
+        score=work.ScoreSettings(
+            title=title,
+            composer=composer,
+            tempo=tempo,
+            time_signature=parse_signature(time_signature) if time_signature else None,
+            key=key,
+            pedal=pedal,
+        ),
         sound=work.SoundSettings(soundfont=soundfont),
     )
     if settings.lowest > settings.highest:
@@ -173,8 +186,8 @@ def score(
     title: Title = "",
     composer: Composer = "",
     tempo: Tempo = None,
-    time_signature: Annotated[str, typer.Option(help="Such as 3/4, when the metre is found wrong.")] = "",
-    key: Annotated[int | None, typer.Option(min=-7, max=7, help="Key signature in sharps (negative: flats).")] = None,
+    time_signature: Metre = "",
+    key: Key = None,
     pedal: Annotated[bool, typer.Option(help="Write pedal marks.")] = True,
     skip_existing: SkipExisting = False,
     jobs: Jobs = "1",

@@ -197,12 +197,19 @@ def transcribe_file(
 def score_file(
     source: Path, outputs: Mapping[str, Path], *, settings: ScoreSettings, progress: Progress | None = None
 ) -> dict:
-    """Write the score of a MIDI file, of a table of notes, or of a MusicXML file; errors as `transcribe_file`."""
+    """Write the score of a MIDI file, of a table of notes, or of a MusicXML file; errors as `transcribe_file`.
+
+    MusicXML stays as it is, but for a title and composer that are given.
+    """
     from spartito import load_notes, load_score
     from spartito.loading import XML_SUFFIXES
 
     if source.suffix.lower() in XML_SUFFIXES:
-        score = load_score(source)
+        given = {"--tempo": settings.tempo, "--time-signature": settings.time_signature, "--key": settings.key}
+        given = [name for name, value in given.items() if value is not None]
+        if given:
+            raise ParameterError(f"{', '.join(given)}: for MIDI files and tables; {source.name} is written already")
+        score = load_score(source).named(title=settings.title, composer=settings.composer)
         makers, details = {name: score.save for name in SCORE_FORMATS}, {}
     else:
         notes = load_notes(source)

@@ -183,7 +183,8 @@ def transcribe(
         Guard against false notes in the top octaves: thresholds per key; the same and a check against partials of
         lower notes; or one threshold for all keys.
     pedal : bool
-        Also transcribe the sustain pedal. Notes then end where the pedal that holds them rises.
+        Also transcribe the sustain pedal. The notes are the same with and without it: each ends where it is heard
+        to end, whatever the pedal does.
     tuning : "auto", float or None
         Deviation of the piano from A4 = 440 Hz in cents: estimated, given (-50..50), or taken to be none.
     device : "auto", "cpu", "cuda" or "mps"

@@ -67,7 +67,7 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
         from spartito.transcription import Transcriber
 
         return Transcriber(info, device=device, threads=threads)
-    raise ModelError(f"{info.name} is a model for {info.job!r}, which this version does not know")
+    raise ModelError(f"{info.name} is a model for {info.job!r}, and cannot be asked for by name")
 
 
 def _info(folder: Path) -> ModelInfo:

@@ -52,6 +52,17 @@ class Score:
 
         return list(self.part.iter_all(partitura.score.Measure))
 
+    def named(self, *, title: str = "", composer: str = "") -> Score:
+        """The same score under another title or composer; empty ones change nothing."""
+        from copy import copy
+
+        piece = copy(self.partitura)
+        if title:
+            piece.work_title = piece.title = title
+        if composer:
+            piece.composer = composer
+        return Score(piece)
+
     def to_musicxml(self) -> bytes:
         """The score as MusicXML 4.0 (UTF-8)."""
         from spartito.score.musicxml import musicxml
