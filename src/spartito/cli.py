@@ -133,7 +133,7 @@ def transcribe(
     """Piano recordings to MIDI, score (MusicXML, PDF), sound, table (CSV) and picture (PNG)."""
     from spartito import outputs as work
     from spartito.audio.io import AUDIO_SUFFIXES
-    from spartito.options import parse_pitch, parse_signature, parse_time, parse_tuning
+    from spartito.options import parse_pitch, parse_time, parse_tuning
 
     settings = work.TranscribeSettings(
         model=model,
@@ -148,14 +148,7 @@ def transcribe(
         pedal=pedal,
         tuning=parse_tuning(tuning),
         device=device.value,
-        score=work.ScoreSettings(
-            title=title,
-            composer=composer,
-            tempo=tempo,
-            time_signature=parse_signature(time_signature) if time_signature else None,
-            key=key,
-            pedal=pedal,
-        ),
+        score=_score_settings(title, composer, tempo, time_signature, key, pedal),
         sound=work.SoundSettings(soundfont=soundfont),
     )
     if settings.lowest > settings.highest:
@@ -197,16 +190,8 @@ def score(
     """MIDI files (or tables of notes, or MusicXML) to piano scores: MusicXML, PDF, SVG."""
     from spartito import outputs as work
     from spartito.notes.midi import MIDI_SUFFIXES
-    from spartito.options import parse_signature
 
-    settings = work.ScoreSettings(
-        title=title,
-        composer=composer,
-        tempo=tempo,
-        time_signature=parse_signature(time_signature) if time_signature else None,
-        key=key,
-        pedal=pedal,
-    )
+    settings = _score_settings(title, composer, tempo, time_signature, key, pedal)
     _work(
         inputs,
         partial(work.score_file, settings=settings),
@@ -253,6 +238,14 @@ def synthesize(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+def _score_settings(title, composer, tempo, time_signature: str, key, pedal: bool):
+    from spartito.options import parse_signature
+    from spartito.outputs import ScoreSettings
+
+    metre = parse_signature(time_signature) if time_signature else None
+    return ScoreSettings(title=title, composer=composer, tempo=tempo, time_signature=metre, key=key, pedal=pedal)
 
 
 def _formats(given, output, allowed, default, *, quiet: bool) -> tuple[str, ...]:

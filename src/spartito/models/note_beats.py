@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from spartito.errors import MissingExtraError, ModelError
+from spartito.files import atomic_path
 
 __all__ = [
     "METRES",
@@ -34,6 +35,7 @@ __all__ = [
     "NoteBeatsConfig",
     "NoteBeatsNetwork",
     "load_note_beats",
+    "save_note_beats",
     "torch_note_beats",
 ]
 
@@ -166,30 +168,35 @@ def _log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 def save_note_beats(weights: dict[str, np.ndarray], config: NoteBeatsConfig, folder: Path) -> None:
-    """Write `model.safetensors` (float16; statistics float32) and `config.json` into `folder`."""
-    from safetensors.numpy import save_file
+    """Write `model.safetensors` (float16; statistics float32) and `config.json` into `folder`.
 
-    folder.mkdir(parents=True, exist_ok=True)
+    Raises OutputError when they cannot be written.
+    """
+    from safetensors.numpy import save
+
     exact = ("mean", "deviation", "running")
-    save_file(
-        {
-            k: np.ascontiguousarray(v, dtype=np.float32 if any(e in k for e in exact) else np.float16)
-            for k, v in weights.items()
-            if "num_batches" not in k
-        },
-        folder / "model.safetensors",
-    )
+    state = {
+        k: np.ascontiguousarray(v, dtype=np.float32 if any(e in k for e in exact) else np.float16)
+        for k, v in weights.items()
+        if "num_batches" not in k
+    }
+    with atomic_path(folder / "model.safetensors") as path:
+        path.write_bytes(save(state))  # save_file would make a file that only its owner can read
     described = {"name": folder.name, "job": "beats", "network": asdict(config)}
-    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+    with atomic_path(folder / "config.json") as path:
+        path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 @lru_cache(maxsize=2)
 def load_note_beats(folder: Path = FOLDER) -> NoteBeatsNetwork:
-    """The network that comes with the package, or one trained into another folder."""
+    """The network that comes with the package, or one trained into another folder.
+
+    Raises ModelError when it cannot be read.
+    """
     from safetensors.numpy import load_file
 
     try:
-        settings = json.loads((folder / "config.json").read_text())["network"]
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))["network"]
         weights = load_file(folder / "model.safetensors")
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"the weights of the beat tracker cannot be read from {folder}: {error}") from error
