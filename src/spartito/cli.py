@@ -116,7 +116,7 @@ def transcribe(
     high_notes: Annotated[
         HighNotes, typer.Option(help="How hard to doubt notes at the top, where false ones gather.")
     ] = HighNotes.calibrated,
-    pedal: Annotated[bool, typer.Option(help="Hear the sustain pedal.")] = True,
+    pedal: Annotated[bool, typer.Option(help="Also hear the sustain pedal (experimental).")] = False,
     tuning: Annotated[str, typer.Option(help="auto, off, or cents above A 440 Hz.")] = "auto",
     title: Title = "",
     composer: Composer = "",

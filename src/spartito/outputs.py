@@ -102,7 +102,7 @@ class TranscribeSettings:
     lowest: int = 21
     highest: int = 108
     high_notes: str = "calibrated"
-    pedal: bool = True
+    pedal: bool = False
     tuning: str | float | None = "auto"
     device: str = "auto"
     score: ScoreSettings = field(default_factory=ScoreSettings)

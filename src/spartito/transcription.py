@@ -155,7 +155,7 @@ def transcribe(
     lowest: int = 21,
     highest: int = 108,
     high_notes: str = "calibrated",
-    pedal: bool = True,
+    pedal: bool = False,
     tuning: str | float | None = "auto",
     device: str = "auto",
     progress: Callable[[float], None] | None = None,

@@ -28,6 +28,7 @@ def prepare(
     protocol: Annotated[str, typer.Option(help="strict: no test composition in training; all.")] = "strict",
     seed: int = 0,
     semitones: Annotated[int, typer.Option(help="Widest transposition of MIDI.")] = 4,
+    split: Annotated[str, typer.Option(help="Of the MIDI files: train, validation or test.")] = "train",
 ):
     """Analyse recordings with labels, or make some from MIDI, into stores for `train transcription`.
 
@@ -55,6 +56,7 @@ def prepare(
             hours=hours,
             seed=seed,
             semitones=semitones,
+            split=split,
             exclude=[r for r in recordings if r.split == "test"] if protocol == "strict" else [],
             report=typer.echo,
         )

@@ -62,10 +62,11 @@ def prepare_midi(
     hours: float,
     seed: int = 0,
     semitones: int = 4,
+    split: str = "train",
     exclude: Sequence[Recording] = (),
     report: Report = print,
 ) -> float:
-    """Render random excerpts of the MIDI files below `root` into `store`, until there are so many hours.
+    """Render random excerpts of the MIDI files of one split below `root` into `store`, until there are so many hours.
 
     Versions of a composition among `exclude` (the test recordings) are left out: the `strict` protocol.
     Returns the hours rendered. Sessions that are there already are not rendered again.
@@ -76,7 +77,7 @@ def prepare_midi(
         raise ParameterError("at least one SoundFont is needed to make recordings from MIDI")
     tested = [melody_runs(read_labels(recording)) for recording in exclude]
     pieces = []
-    for path in list_midi(root):
+    for path in list_midi(root, split=split):
         try:
             notes = read_midi(path)
         except NotesError as error:
