@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spartito.analysis.events import find_events
+from spartito.analysis.events import FEATURES, find_events
 from spartito.errors import NotesError, ParameterError
 from spartito.models.note_beats import METRES, PERIODS, BeatOpinions, NoteBeatsNetwork, load_note_beats
 from spartito.notes.notes import Notes
@@ -185,6 +185,7 @@ class TrackerConfig:
     metre: float = 0.1  # weight of its opinion on the metre, per beat
     compound_share: float = 0.5  # share of divided beats that are divided in three in 6/8 and its like
     odd_bar: float = 5.0  # for a bar of another length
+    repetition: float = 0.5  # weight of what comes again a bar later, per beat
 
 
 DEFAULT_TRACKER = TrackerConfig()
@@ -302,10 +303,38 @@ def _whole_bars(path: np.ndarray, size: int) -> np.ndarray:
     return np.where(place >= 0, number - starts[np.maximum(place, 0)], size - (starts[0] - number))
 
 
-def _choose_metre(position, opinions: BeatOpinions, count: int, config: TrackerConfig, allowed):
+HEARD_AGAIN = ("notes", "sum of loudness", "lowest pitch", "highest pitch", "length of the lowest")
+LAGS = np.arange(2, 9)  # beats
+
+
+def _repetition(position: np.ndarray, features: np.ndarray, count: int) -> np.ndarray:
+    """(9,) how much alike beats so many beats apart are, above the mean over 2 to 8 beats; 0 for lags 0 and 1.
+
+    A beat is what is struck on it (size, loudness, lowest and highest pitch, length of the bass) and how many
+    events it holds. An accompaniment says its metre by coming again, bass and chords, bar after bar.
+    """
+    near = np.round(position).astype(int)
+    on = np.abs(position - near) < 0.02
+    columns = [FEATURES.index(name) for name in HEARD_AGAIN]
+    beats = np.zeros((count, len(columns) + 2))
+    beats[near[on], :-2] = features[on][:, columns]
+    struck = np.zeros(count, dtype=bool)
+    struck[near[on]] = True
+    beats[~struck, :-2] = beats[struck, :-2].mean(axis=0) if struck.any() else 0.0
+    beats[:, -2] = struck
+    beats[:, -1] = np.bincount(np.floor(position + 1e-6).astype(int).clip(0, count - 1), minlength=count)
+    beats = (beats - beats.mean(axis=0)) / (beats.std(axis=0) + 1e-6)
+    alike = np.zeros(9)
+    for lag in LAGS[count > LAGS]:
+        alike[lag] = np.mean(beats[:-lag] * beats[lag:])
+    alike[LAGS] -= alike[LAGS].mean()
+    return alike
+
+
+def _choose_metre(position, opinions: BeatOpinions, features, count: int, config: TrackerConfig, allowed):
     """Time signature (numerator, denominator) and positions in the bar (count,) of the beats.
 
-    `position` ((m,) beats from 0) is the place of every event.
+    `position` ((m,) beats from 0) is the place of every event, `features` ((m, features)) what it is.
     """
     near = np.round(position).astype(int)
     on = np.abs(position - near) < 0.02
@@ -314,6 +343,7 @@ def _choose_metre(position, opinions: BeatOpinions, count: int, config: TrackerC
     strength[near[on]] = odds[on]
     weight = opinions.metre.mean(axis=0)  # (METRES,) log opinion, averaged over the piece
     thirds = _ternary_share(position)
+    alike = _repetition(position, features, count)
     best = None
     for k, name in enumerate(METRES):
         numerator, denominator = (int(x) for x in name.split("/"))
@@ -324,7 +354,7 @@ def _choose_metre(position, opinions: BeatOpinions, count: int, config: TrackerC
             continue
         size = max(1, round(4 * numerator / denominator / beat_length(numerator, denominator)))
         evidence, path = _bars(strength * config.bar_line, size, config.odd_bar)
-        total = evidence + config.metre * weight[k]
+        total = evidence + config.metre * weight[k] + config.repetition * (alike[size] if size < len(alike) else 0.0)
         if best is None or total > best[0]:
             best = (total, numerator, denominator, path)
     if best is None:  # a metre the network does not know
@@ -397,7 +427,9 @@ def estimate_beats(
         )
         position = _track(time, opinions, near)
         times, first = _beat_times(time, position)
-    numerator, denominator, places = _choose_metre(position - first, opinions, len(times), config, time_signature)
+    numerator, denominator, places = _choose_metre(
+        position - first, opinions, events.features, len(times), config, time_signature
+    )
     if not (places == 0).any():  # less than one bar
         places = np.arange(len(times))
     length = beat_length(numerator, denominator)
