@@ -50,6 +50,7 @@ def open_graph(path: str | os.PathLike, *, device: str = "auto", threads: int = 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
+    options.enable_cpu_mem_arena = False  # it keeps the largest layers of every shape: 740 MB in place of 480
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises several kinds of its own
