@@ -32,3 +32,14 @@ def test_what_comes_again_is_heard_a_bar_later(size):
 def test_metre_of_a_plain_accompaniment(size):
     beats = estimate_beats(accompaniment(size))
     assert beats.signatures[0][1] == size
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_a_deep_bass_opens_the_bar(size):
+    """Bass, chord, chord: the single low note is the downbeat though the chords are louder."""
+    notes = accompaniment(size)
+    beats = estimate_beats(notes)
+    downbeats = beats.times[beats.positions == 0]
+    basses = notes.onset[notes.pitch < 50]
+    inside = downbeats[(downbeats > 2.0) & (downbeats < basses[-1] + 0.1)]
+    assert np.abs(inside[:, None] - basses[None]).min(axis=1).max() < 0.05

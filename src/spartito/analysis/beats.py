@@ -186,6 +186,7 @@ class TrackerConfig:
     compound_share: float = 0.5  # share of divided beats that are divided in three in 6/8 and its like
     odd_bar: float = 5.0  # for a bar of another length
     repetition: float = 0.5  # weight of what comes again a bar later, per beat
+    bass: float = 1.0  # weight of a bass that lies lower than its neighbours, per octave, on downbeats
 
 
 DEFAULT_TRACKER = TrackerConfig()
@@ -340,7 +341,8 @@ def _choose_metre(position, opinions: BeatOpinions, features, count: int, config
     on = np.abs(position - near) < 0.02
     odds = (opinions.downbeat - opinions.no_downbeat).clip(-4.0, 4.0)
     strength = np.full(count, -1.0)  # a beat without an onset rarely opens a bar
-    strength[near[on]] = odds[on]
+    deep = -features[:, FEATURES.index("lowest against neighbours")].clip(-1.0, 1.0)  # octaves
+    strength[near[on]] = odds[on] + config.bass * deep[on]
     weight = opinions.metre.mean(axis=0)  # (METRES,) log opinion, averaged over the piece
     thirds = _ternary_share(position)
     alike = _repetition(position, features, count)
