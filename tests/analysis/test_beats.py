@@ -7,13 +7,13 @@ import pytest
 
 from spartito.analysis.beats import (
     Beats,
-    _whole_bars,
     beats_from_tempo_map,
     beats_from_times,
     estimate_beats,
     pitched,
     with_beats,
 )
+from spartito.analysis.metre import _whole_bars
 from spartito.errors import NotesError, ParameterError
 from spartito.notes.notes import Notes, Track
 from spartito.notes.tempo import TempoMap, TimeSignature

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from spartito.analysis.beats import _repetition, estimate_beats
+from spartito.analysis.beats import estimate_beats
 from spartito.analysis.events import find_events
+from spartito.analysis.metre import repetition
 from spartito.notes.notes import Notes
 
 
@@ -23,7 +24,7 @@ def accompaniment(beats_per_bar: int, bars: int = 24) -> Notes:
 def test_what_comes_again_is_heard_a_bar_later(size):
     notes = accompaniment(size)
     events = find_events(notes)
-    alike = _repetition(np.arange(len(events.times), dtype=float), events.features, len(events.times))
+    alike = repetition(np.arange(len(events.times), dtype=float), events.features, len(events.times))
     assert alike[size] == alike[2:5].max() > 0.2
     assert alike[2:].sum() == pytest.approx(0.0)
 
