@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spartito.audio.audio import Audio
-from spartito.audio.io import read_mono, save_audio
+from spartito.audio.io import audio_info, read_mono, save_audio
 from spartito.notes.midi import write_midi
 from spartito.notes.notes import Notes
 
@@ -77,7 +77,8 @@ def fake_transcribe(source, *, start=None, end=None, progress=None, lowest=21, h
     if progress is not None:
         progress(1.0)
     onset = 0.5 * loud + (start or 0.0)
-    notes = Notes.from_arrays(onset, onset + 0.4, np.full(len(loud), 69), 80)
+    tags = audio_info(source)
+    notes = Notes.from_arrays(onset, onset + 0.4, np.full(len(loud), 69), 80, title=tags.title, composer=tags.artist)
     return notes.select((notes.pitch >= lowest) & (notes.pitch <= highest))
 
 

@@ -149,7 +149,6 @@ def transcribe_file(
     """
     from spartito import transcribe
     from spartito.analysis.beats import estimate_beats, with_beats
-    from spartito.audio.io import audio_info
     from spartito.notes.two_hands import in_two_hands
 
     notes = transcribe(
@@ -169,11 +168,10 @@ def transcribe_file(
     )
     if len(notes) == 0:
         raise NotesError("no piano is heard in it: is it silent, or very soft? (a lower --onset-threshold hears more)")
-    info = audio_info(source)
     notes = replace(
         notes,
-        title=settings.score.title or notes.title or info.title or source.stem,
-        composer=settings.score.composer or notes.composer or info.artist,
+        title=settings.score.title or notes.title or source.stem,
+        composer=settings.score.composer or notes.composer,
     )
     beats = None
     with suppress(SpartitoError):  # without bar lines (too few notes, say) the notes are still the notes
