@@ -1,0 +1,178 @@
+"""Arrangements against arrangements, on cases worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spartito.analysis.beats import Beats
+from spartito.audio.audio import Audio
+from spartito.errors import ParameterError
+from spartito.evaluation.cover import (
+    chord_of_beats,
+    chroma_agreement,
+    evaluate_cover,
+    groove_similarity,
+    melody_of,
+)
+from spartito.notes.notes import Notes, Track, merge
+
+BEAT = 0.5  # seconds
+
+
+def beats(n=4, *, start=1.0, bar=4):
+    place = np.arange(n)
+    return Beats(start + BEAT * place, place, place % bar)
+
+
+def notes(*rows):
+    """Rows of beat, beats, pitch on the beats above."""
+    table = np.array(rows, dtype=float).reshape(-1, 3)
+    onset = 1.0 + BEAT * table[:, 0]
+    return Notes.from_arrays(onset, onset + BEAT * table[:, 1], table[:, 2])
+
+
+def rows_of(*chords):
+    """(root, intervals, bass) per beat as chord rows."""
+    out = np.full((len(chords), 14), -1)
+    for row, (root, intervals, bass) in zip(out, chords):
+        row[0], row[13] = root, bass
+        row[1:13] = 0
+        row[[1 + (root + i) % 12 for i in intervals]] = 1
+    return out
+
+
+C_MAJOR = (0, (0, 4, 7), 0)
+HUMAN = notes((0, 1, 48), (0, 1, 64), (0, 1, 67), (1, 1, 72), (2, 2, 76))
+
+
+def test_an_arrangement_equals_itself():
+    scores = evaluate_cover(HUMAN, HUMAN, beats=beats(), melody=notes((1, 1, 72), (2, 2, 76)))
+    ones = {k: v for k, v in scores.items() if k != "density_ratio"}
+    assert set(ones.values()) == {1.0} and scores["density_ratio"] == 1.0
+
+
+def test_onsets_by_pitch_and_by_class():
+    # of four onsets one is right, one an octave off, one a step late, one another note
+    estimate = notes((0, 1, 48), (0, 1, 76), (1.25, 1, 72), (2, 2, 77))
+    scores = evaluate_cover(HUMAN, estimate, beats=beats())
+    assert scores["onset_precision"] == 1 / 4 and scores["onset_recall"] == 1 / 5
+    assert scores["onset_f1"] == pytest.approx(2 / 9)
+    assert scores["onset_class_precision"] == 2 / 4 and scores["onset_class_recall"] == 2 / 5
+    assert scores["density_ratio"] == 4 / 5
+
+
+def test_onsets_go_to_the_nearest_quarter_of_a_beat_that_may_be_long_or_short():
+    uneven = Beats([1.0, 1.4, 2.4, 3.0], np.arange(4), np.arange(4))
+    human = Notes.from_arrays([1.9], [2.4], [60])  # the half of the second beat
+    for onset, right in ((1.78, 1.0), (2.02, 1.0), (1.77, 0.0), (2.03, 0.0)):
+        assert evaluate_cover(human, Notes.from_arrays([onset], [2.4], [60]), beats=uneven)["onset_f1"] == right
+
+
+def test_notes_struck_twice_and_notes_outside_the_beats():
+    doubled = notes((0, 1, 48), (0, 1, 48), (0, 1, 64), (0, 1, 67), (1, 1, 72), (2, 2, 76), (-1, 1, 50), (4, 1, 50))
+    assert evaluate_cover(HUMAN, doubled, beats=beats())["onset_f1"] == 1.0
+
+
+def test_drums_do_not_count():
+    drums = Notes(notes((1, 1, 36)).array, tracks=(Track("drums", is_drum=True),))
+    assert evaluate_cover(HUMAN, merge([HUMAN, drums]), beats=beats())["density_ratio"] == 1.0
+
+
+def test_melody_by_the_highest_note_and_by_any():
+    tune = notes((0, 1, 72), (1, 1, 74), (2, 2, 76))  # C D E; 16 steps
+    # beat 0: C above; beat 1: D under an A; beat 2: E an octave lower, struck half a beat late; beat 3: rest
+    estimate = notes((0, 1, 60), (1, 1, 62), (1, 1, 69), (2.5, 0.5, 64))
+    scores = evaluate_cover(tune, estimate, beats=beats(), melody=tune)
+    assert scores["melody_chroma"] == (4 + 0 + 2) / 16
+    assert scores["melody_chroma_any"] == (4 + 4 + 2) / 16
+    assert scores["melody_onset"] == 1 / 3 and scores["melody_onset_any"] == 2 / 3
+
+
+def test_melody_is_counted_while_it_sounds():
+    tune = notes((1, 1, 72))  # three beats of rest
+    assert evaluate_cover(HUMAN, HUMAN, beats=beats(), melody=tune)["melody_chroma"] == 1.0
+    assert evaluate_cover(HUMAN, notes((0, 4, 71)), beats=beats(), melody=tune)["melody_chroma"] == 0.0
+
+
+def test_chords_of_an_arrangement():
+    chords = rows_of(C_MAJOR, (9, (0, 3, 7), 9), (7, (0, 4, 7), 11), C_MAJOR)
+    chords[3] = -1  # no chord: not counted
+    # C major; A minor over C; G7 over B: root and bass right, one bit of twelve more
+    estimate = notes(
+        *[(0, 1, p) for p in (48, 64, 67)], *[(1, 1, p) for p in (48, 57, 64, 69, 81)],
+        *[(2, 1, p) for p in (47, 62, 65, 67, 79)], (3, 1, 42),
+    )  # fmt: skip
+    scores = evaluate_cover(HUMAN, estimate, beats=beats(), chords=chords)
+    assert scores["chord_root"] == 1.0 and scores["chord_bass"] == 2 / 3
+    assert scores["chord_chroma"] == pytest.approx(35 / 36)
+
+
+def test_silence_has_no_chord():
+    scores = evaluate_cover(
+        HUMAN, notes((0, 1, 48), (0, 1, 64), (0, 1, 67)), beats=beats(2), chords=rows_of(*[C_MAJOR] * 2)
+    )
+    assert scores["chord_root"] == scores["chord_bass"] == 1 / 2
+    assert scores["chord_chroma"] == (12 + 9) / 24
+
+
+@pytest.mark.parametrize("root", [0, 5, 11])
+def test_every_template_is_found_from_its_own_notes(root):
+    from spartito.evaluation.cover import TEMPLATES
+
+    for intervals in TEMPLATES.values():
+        weights = np.zeros((1, 12))
+        weights[0, [(root + i) % 12 for i in intervals]] = 1
+        found, chroma = chord_of_beats(weights, np.array([root]))
+        assert found[0] == root and (chroma[0] == weights[0].astype(bool)).all()
+
+
+def test_chords_must_fit_the_beats():
+    with pytest.raises(ParameterError, match="one row per beat"):
+        evaluate_cover(HUMAN, HUMAN, beats=beats(), chords=rows_of(C_MAJOR))
+
+
+def test_groove():
+    steps = np.zeros(16)
+    steps[[0, 8]] = 1  # halves
+    late = np.roll(steps, 1)
+    positions = np.arange(4)
+    assert groove_similarity(steps, 3 * steps, positions) == pytest.approx(1.0)
+    # (1) 4 1 . . . . . 1 4 1 against 1 4 1 . . . . . 1 4 1: 8 at either onset; squares 17 + 18 and 18 + 18
+    assert groove_similarity(steps, late, positions) == pytest.approx(16 / np.sqrt(35 * 36))
+    assert groove_similarity(steps, np.zeros(16), positions) == 0.0
+    # two bars, one of them empty on both sides
+    both = np.concatenate([steps, np.zeros(16)])
+    assert groove_similarity(both, both, np.tile(positions, 2)) == pytest.approx(1.0)
+
+
+def test_an_empty_side_scores_nothing():
+    with pytest.warns(UserWarning, match="estimate has no notes"):
+        scores = evaluate_cover(HUMAN, Notes(), beats=beats(), melody=HUMAN, chords=rows_of(*[C_MAJOR] * 4))
+    assert {v for k, v in scores.items() if k != "chord_chroma"} == {0.0}
+
+
+def test_tune_by_the_name_of_its_track():
+    song = Notes(merge([notes((0, 1, 72)), HUMAN]).array, tracks=(Track("MELODY"), Track("PIANO")))
+    assert melody_of(song).pitch.tolist() == [72] and melody_of(HUMAN) is None
+
+
+def test_sound_agrees_beat_by_beat():
+    rate = 16_000
+
+    def sound(*chords):
+        t = np.arange(int(BEAT * rate)) / rate
+        parts = [np.zeros(rate)]  # the beats begin at 1 s
+        for chord in chords:
+            parts.append(sum(np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * t) for p in chord) * 0.1)
+        return Audio(np.concatenate(parts).astype(np.float32), rate)
+
+    c, f, g, a = (60, 64, 67), (53, 57, 60), (55, 59, 62), (57, 60, 64)
+    song = sound(c, f, g, a)
+    octave = sound(*[[p + 12 for p in chord] for chord in (c, f, g, a)])
+    good = chroma_agreement(song, octave, beats())
+    wrong = chroma_agreement(song, sound(g, c, f, f), beats())
+    assert good["chroma_agreement"] > 0.9 and wrong["chroma_agreement"] < 0.3
+    assert good["chroma_agreement_shuffled"] < 0.4
+    silent = chroma_agreement(song, Audio(np.zeros(4 * rate, dtype=np.float32), rate), beats())
+    assert silent == {"chroma_agreement": 0.0, "chroma_agreement_shuffled": 0.0}
