@@ -1,0 +1,504 @@
+"""A2S: a pop recording becomes a piano arrangement, two bars at a time.
+
+Three codes describe a segment of eight beats, and the PianoTree decoder writes the piano from them:
+
+    chords (B, 8, 36)        -> chord encoder            -> z_chd
+    sound  -> piano frames   -> frame encoder            -> z_aud -> features per step (bass, density, lead rhythm)
+    piano-roll (B, 32, 128)  -> texture encoder          -> z_sym   (in training, or the segment before as a prompt)
+    [z_chd, z_aud, z_sym], features                      -> PianoTree decoder -> (B, 32, 15, 6)
+
+Four types: `a2s`; `a2s-nochd` without the chord code; `supervised` and `supervised+kl`, in which the code of the
+sound is all there is. The published configuration (`ArrangerConfig.paper`) hears a log-mel spectrogram through an
+Onsets and Frames transcriber, and its tensors have the names, order and shapes of the published weights, which load
+as they are. The `small` configuration, which we train and ship, differs:
+
+- frames come ready from the shipped transcriber, which stays as it is (`arranger_input.py`): (B, 4, 132, 88), onset,
+  frame, velocity and level of each key at 16 frames a beat, after a quarter beat of pre-roll;
+- the recurrent states of the frame encoder reach the decoder at every step, and a small convolutional network gives
+  evidence for each key at each step (`KeyEncoder`): what two bars of melody and bass are does not pass through a
+  vector of fixed size;
+- the segment's chords are also told to that network, key by key, and one bit says whether the melody is to be played;
+- all widths are smaller.
+
+`compat` reproduces two habits of the published code: chords without root or bass set other bits (`chord_vectors` in
+`arranger_input.py`), and chord tokens of free running are unions over the batch. Source: Z. Wang, D. Xu, G. Xia, Y.
+Shan, "Audio-to-symbolic arrangement via cross-modal music representation learning", ICASSP 2022 (arXiv:2112.15110).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spartito.errors import ParameterError
+from spartito.models.onsets_frames import OnsetsFrames, OnsetsFramesConfig
+from spartito.models.pianotree import STEPS
+from spartito.models.pianotree_decoder import KEY_EVIDENCE, KEYS, LOWEST_KEY, PianoTreeConfig, PianoTreeDecoder
+
+__all__ = ["TYPES", "ArrangerConfig", "ArrangerNetwork", "Encoded", "Gaussian"]
+
+TYPES = ("a2s", "a2s-nochd", "supervised", "supervised+kl")
+BEATS = 8  # of a segment
+CHORD = 36  # root, chroma, bass
+FEATURES = 3  # bass, density, rhythm of the lead
+PAPER_AUDIO = {"a2s": 192, "a2s-nochd": 320, "supervised": 512, "supervised+kl": 512}
+SMALL_AUDIO = {"a2s": 128, "a2s-nochd": 160, "supervised": 192, "supervised+kl": 192}
+
+
+@dataclass(frozen=True)
+class ArrangerConfig:
+    """What defines the network; stored beside its weights. The defaults are those of the published `a2s`."""
+
+    type: str = "a2s"
+    transcriber: int = 48
+    """Channels of the Onsets and Frames network inside; 0: frames come ready."""
+    frame_channels: int = 3
+    """Onset, frame, velocity (and level)."""
+    frame_kernels: int = 20
+    frame_units: int = 1024
+    audio_latent: int = 192
+    chord_units: int = 256
+    chord_latent: int = 128
+    chord_decoder: tuple[int, int] = (512, 256)
+    """State and input width of the chord decoder."""
+    symbol_layers: tuple[int, int] = (1000, 256)
+    symbol_units: int = 1024
+    symbol_latent: int = 192
+    feature_decoder: tuple[int, int] = (1024, 128)
+    """State and input width of the feature decoder."""
+    feature_embedding: int = 64
+    time_input: int = 256
+    time_units: int = 1024
+    note_units: int = 512
+    embedding: int = 128
+    summary: int = 128
+    local_features: int = 0
+    """Width of the sound that joins each step of the decoder; 0 as published."""
+    key_channels: int = 0
+    """Channels of the network that gives evidence per key; 0 as published, without it."""
+    conditions: int = 0
+    """Bits of choice appended to the code; 1: whether the melody is played."""
+    leftovers: bool = True
+    """Whether there are the unused tensors of the published weights."""
+
+    def __post_init__(self):
+        if self.type not in TYPES:
+            raise ParameterError(f"the type of an arranger is one of {', '.join(TYPES)}, not {self.type!r}")
+
+    @classmethod
+    def paper(cls, type: str = "a2s") -> ArrangerConfig:
+        """The published configuration: 62,273,625 parameters (`a2s`), 61,000,965 (`a2s-nochd`), 48,452,573."""
+        return cls(type=type, audio_latent=PAPER_AUDIO.get(type, 0))
+
+    @classmethod
+    def small(cls, type: str = "a2s") -> ArrangerConfig:
+        """What is trained and shipped here."""
+        return cls(
+            type=type,
+            transcriber=0,
+            frame_channels=4,
+            frame_kernels=10,
+            frame_units=144,
+            audio_latent=SMALL_AUDIO.get(type, 0),
+            chord_units=64,
+            chord_latent=64,
+            chord_decoder=(96, 48),
+            symbol_layers=(192, 96),
+            symbol_units=96,
+            symbol_latent=64,
+            feature_decoder=(96, 32),
+            feature_embedding=32,
+            time_input=96,
+            time_units=256,
+            note_units=192,
+            embedding=64,
+            summary=64,
+            local_features=128,
+            key_channels=24,
+            conditions=1,
+            leftovers=False,
+        )
+
+    @classmethod
+    def tiny(cls, type: str = "a2s") -> ArrangerConfig:
+        """For tests: every part, hardly any width."""
+        return replace(
+            cls.small(type),
+            frame_kernels=2,
+            frame_units=6,
+            audio_latent=8,
+            chord_units=6,
+            chord_latent=6,
+            chord_decoder=(8, 4),
+            symbol_layers=(8, 6),
+            symbol_units=6,
+            symbol_latent=6,
+            feature_decoder=(8, 4),
+            feature_embedding=4,
+            time_input=8,
+            time_units=16,
+            note_units=12,
+            embedding=8,
+            summary=6,
+            local_features=8,
+            key_channels=4,
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict) -> ArrangerConfig:
+        """From JSON: unknown entries are refused."""
+        known = {field.name for field in fields(cls)}
+        if set(values) - known:
+            raise ParameterError(f"an arranger has no setting {sorted(set(values) - known)[0]!r}")
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @property
+    def has_chords(self) -> bool:
+        return self.type == "a2s"
+
+    @property
+    def has_symbols(self) -> bool:
+        """Texture encoder and features: both A2S types."""
+        return self.type in ("a2s", "a2s-nochd")
+
+    @property
+    def latent(self) -> int:
+        """Width of the decoder's code, conditions included."""
+        chord = self.chord_latent if self.has_chords else 0
+        symbol = self.symbol_latent if self.has_symbols else 0
+        return chord + self.audio_latent + symbol + self.conditions
+
+
+class Gaussian(NamedTuple):
+    """Mean and standard deviation, (B, latent) each."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.mean + self.std * noise.to(self.mean.dtype)
+
+
+class Encoded(NamedTuple):
+    """What the encoders say of segments; None where the type has no such part."""
+
+    audio: Gaussian
+    chord: Gaussian | None
+    symbol: Gaussian | None
+    local: Tensor | None  # (B, 32, local_features)
+    keys: Tensor | None  # (B, 32, 88, 6) logits
+
+
+class ArrangerNetwork(nn.Module):
+    """See the module's text. Sub-modules are named and ordered as in the published weights."""
+
+    def __init__(self, config: ArrangerConfig | None = None):
+        super().__init__()
+        self.config = c = config or ArrangerConfig.paper()
+        if c.has_chords:
+            self.chord_enc = ChordEncoder(c.chord_units, c.chord_latent)
+            self.chord_dec = ChordDecoder(c.chord_latent, *c.chord_decoder)
+        if c.transcriber:
+            self.transcriber = OnsetsFrames(OnsetsFramesConfig.named("jongwook", channels=c.transcriber))
+        self.frame_enc = FrameEncoder(c)
+        if c.key_channels:
+            self.key_enc = KeyEncoder(c.frame_channels, c.key_channels, chords=c.has_chords, conditions=c.conditions)
+        if c.local_features:
+            inputs = 2 * c.frame_units + (KEYS if c.key_channels else 0)
+            self.local_layer = nn.Linear(inputs, c.local_features)
+        if c.has_symbols:
+            self.prmat_enc = TextureEncoder(c.symbol_layers, c.symbol_units, c.symbol_latent)
+            self.feat_dec = FeatureDecoder(c.audio_latent, *c.feature_decoder)
+            self.feat_emb_layer = nn.Linear(FEATURES, c.feature_embedding)
+        self.pianotree_dec = PianoTreeDecoder(
+            PianoTreeConfig(
+                latent=c.latent,
+                features=c.feature_embedding if c.has_symbols else 0,
+                time_input=c.time_input,
+                time_units=c.time_units,
+                note_units=c.note_units,
+                embedding=c.embedding,
+                summary=c.summary,
+                local=c.local_features,
+                keys=c.key_channels > 0,
+                leftovers=c.leftovers,
+            )
+        )
+
+    def hear(self, mel: Tensor) -> Tensor:
+        """(B, 229, T) log-mel -> (B, 3, T, 88) piano frames; frames that come ready pass through."""
+        if not self.config.transcriber:
+            return mel
+        heard = self.transcriber(mel.transpose(1, 2))
+        return torch.stack([heard.onset, heard.frame, heard.velocity], dim=1)
+
+    def encode(
+        self,
+        frames: Tensor,
+        chords: Tensor | None = None,
+        prompt: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> Encoded:
+        """Codes of segments.
+
+        Parameters
+        ----------
+        frames : (B, channels, T, 88), see `hear`
+        chords : (B, 8, 36), for `a2s`
+        prompt : (B, 32, 128) piano-roll, optional
+        condition : (B, conditions) of 0 and 1
+        """
+        c = self.config
+        audio, states = self.frame_enc(frames)
+        keys = local = None
+        if c.key_channels:
+            keys = self.key_enc(frames, chords if c.has_chords else None, condition)
+        if c.local_features:
+            states = states[:, :STEPS]  # 132 frames give 32 positions
+            parts = [states] if keys is None else [states, torch.sigmoid(keys[..., 0]).to(states.dtype)]
+            local = torch.relu(self.local_layer(torch.cat(parts, dim=-1)))
+        return Encoded(
+            audio=audio,
+            chord=self.chord_enc(chords) if c.has_chords else None,
+            symbol=self.prmat_enc(prompt) if c.has_symbols and prompt is not None else None,
+            local=local,
+            keys=keys,
+        )
+
+    def code(self, audio: Tensor, chord: Tensor | None, symbol: Tensor | None, condition: Tensor | None) -> Tensor:
+        """(B, latent) from latent values; without a symbolic one it is 0."""
+        c = self.config
+        if c.has_symbols and symbol is None:
+            symbol = audio.new_zeros(len(audio), c.symbol_latent)
+        parts = [chord if c.has_chords else None, audio, symbol if c.has_symbols else None]
+        parts.append(condition.to(audio.dtype) if c.conditions else None)
+        return torch.cat([p for p in parts if p is not None], dim=-1)
+
+    def features_of(
+        self, audio: Tensor, truth: Tensor | None = None, *, ratio: float = 0.0, coin: Callable[[], float] | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Features (B, 32, 3) of a code of the sound and their embedding; None for types without."""
+        if not self.config.has_symbols:
+            return None, None
+        heard = self.feat_dec(audio, truth, ratio=ratio, coin=coin or random.random)
+        return heard, self.feat_emb_layer(heard)
+
+    @torch.no_grad()
+    def arrange(self, inputs: Tensor, chords=None, prompt=None, condition=None, *, choice, stop_early=True) -> Tensor:
+        """(B, 32, 15, 6) int64, from the means of the latents; `inputs` are mel or frames, see `hear`."""
+        encoded = self.encode(self.hear(inputs), chords, prompt, condition)
+        means = (None if g is None else g.mean for g in (encoded.audio, encoded.chord, encoded.symbol))
+        z = self.code(*means, condition)
+        embedded = self.features_of(encoded.audio.mean)[1]
+        extra = {"local": encoded.local, "keys": encoded.keys}
+        return self.pianotree_dec(z, embedded, **extra, choice=choice, stop_early=stop_early).grid
+
+
+# -- parts --------------------------------------------------------------------------------------------------------
+
+
+class ChordEncoder(nn.Module):
+    """(B, 8, 36) -> code of the chords."""
+
+    def __init__(self, units: int, latent: int):
+        super().__init__()
+        self.gru = nn.GRU(CHORD, units, batch_first=True, bidirectional=True)
+        self.linear_mu = nn.Linear(2 * units, latent)
+        self.linear_var = nn.Linear(2 * units, latent)
+
+    def forward(self, chords: Tensor) -> Gaussian:
+        return _gaussian(self, _both_ends(self.gru(chords)[1]))
+
+
+class ChordDecoder(nn.Module):
+    """(B, latent) -> logits of root (B, 8, 12), chroma (B, 8, 12, 2), bass (B, 8, 12); serves the loss only."""
+
+    def __init__(self, latent: int, units: int, inputs: int):
+        super().__init__()
+        self.init_input = nn.Parameter(torch.rand(CHORD))
+        self.z2dec_hid = nn.Linear(latent, units)
+        self.z2dec_in = nn.Linear(latent, inputs)
+        self.gru = nn.GRU(CHORD + inputs, units, batch_first=True)
+        self.root_out = nn.Linear(units, 12)
+        self.chroma_out = nn.Linear(units, 24)
+        self.bass_out = nn.Linear(units, 12)
+
+    def forward(
+        self,
+        z: Tensor,
+        truth: Tensor | None = None,
+        *,
+        ratio: float = 0.0,
+        coin: Callable[[], float] = random.random,
+        compat: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`truth` (B, 8, 36) is told with probability `ratio` at each step, one draw for the batch.
+
+        `compat`: the root and bass told back are the classes of all items of the batch at once.
+        """
+        h, constant = self.z2dec_hid(z), self.z2dec_in(z)
+        token = self.init_input.expand(len(z), -1)
+        steps = []
+        for t in range(BEATS):
+            h = _cell(self.gru, torch.cat([token, constant], dim=-1), h)
+            root, chroma, bass = self.root_out(h), self.chroma_out(h).unflatten(-1, (12, 2)), self.bass_out(h)
+            steps.append((root, chroma, bass))
+            if t == BEATS - 1:
+                break
+            if coin() < ratio and truth is not None:
+                token = truth[:, t]
+            else:
+                parts = [F.one_hot(root.argmax(-1), 12), chroma.argmax(-1), F.one_hot(bass.argmax(-1), 12)]
+                if compat:
+                    parts[0], parts[2] = (p.amax(0, keepdim=True).expand_as(p) for p in (parts[0], parts[2]))
+                token = torch.cat(parts, dim=-1).to(z.dtype)
+        return tuple(torch.stack(part, dim=1) for part in zip(*steps))
+
+
+class FrameEncoder(nn.Module):
+    """Piano frames (B, channels, T, 88) -> code of the sound, and the recurrent states behind it."""
+
+    def __init__(self, config: ArrangerConfig):
+        super().__init__()
+        self.pitched_enc = PitchedEncoder(config)  # the only one of its kind; named so in the published weights
+
+    def forward(self, frames: Tensor) -> tuple[Gaussian, Tensor]:
+        return self.pitched_enc(frames)
+
+
+class PitchedEncoder(nn.Module):
+    def __init__(self, config: ArrangerConfig):
+        super().__init__()
+        c = config
+        self.cnn = nn.Sequential(
+            nn.Conv2d(c.frame_channels, c.frame_kernels, (4, 12), stride=(2, 1), padding=(0, 1)),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        width = c.frame_kernels * ((KEYS + 2 - 12 + 1) // 2)  # 780 as published
+        self.gru = nn.GRU(width, c.frame_units, batch_first=True, bidirectional=True)
+        self.linear_mu = nn.Linear(2 * c.frame_units, c.audio_latent)
+        self.linear_var = nn.Linear(2 * c.frame_units, c.audio_latent)
+
+    def forward(self, frames: Tensor) -> tuple[Gaussian, Tensor]:
+        x = self.cnn(frames)  # (B, kernels, positions, 39)
+        states, last = self.gru(x.transpose(1, 2).flatten(2))  # index = kernel * 39 + key
+        return _gaussian(self, _both_ends(last)), states
+
+
+class TextureEncoder(nn.Module):
+    """Piano-roll (B, 32, 128) -> code of the texture."""
+
+    def __init__(self, layers: tuple[int, int], units: int, latent: int):
+        super().__init__()
+        self.cnn = nn.Sequential(nn.Conv2d(1, 10, (4, 12), stride=(4, 1)), nn.ReLU(), nn.MaxPool2d((1, 4)))
+        self.fc1 = nn.Linear(290, layers[0])
+        self.fc2 = nn.Linear(layers[0], layers[1])
+        self.gru = nn.GRU(layers[1], units, batch_first=True, bidirectional=True)
+        self.linear_mu = nn.Linear(2 * units, latent)
+        self.linear_var = nn.Linear(2 * units, latent)
+
+    def forward(self, roll: Tensor) -> Gaussian:
+        x = self.cnn(roll.unsqueeze(1))  # (B, 10, 8, 29)
+        x = self.fc2(self.fc1(x.transpose(1, 2).flatten(2)))  # no activation between, as published
+        return _gaussian(self, _both_ends(self.gru(x)[1]))
+
+
+class FeatureDecoder(nn.Module):
+    """(B, latent) -> (B, 32, 3): bass and rhythm as probabilities, density as it comes."""
+
+    def __init__(self, latent: int, units: int, inputs: int):
+        super().__init__()
+        self.init_input = nn.Parameter(torch.rand(FEATURES))
+        self.z2dec_hid = nn.Linear(latent, units)
+        self.z2dec_in = nn.Linear(latent, inputs)
+        self.gru = nn.GRU(FEATURES + inputs, units, batch_first=True)
+        self.out = nn.Linear(units, FEATURES)
+
+    def forward(
+        self,
+        z: Tensor,
+        truth: Tensor | None = None,
+        *,
+        ratio: float = 0.0,
+        coin: Callable[[], float] = random.random,
+    ) -> Tensor:
+        h, constant = self.z2dec_hid(z), self.z2dec_in(z)
+        token = self.init_input.expand(len(z), -1)
+        steps = []
+        for t in range(STEPS):
+            h = _cell(self.gru, torch.cat([token, constant], dim=-1), h)
+            bass, density, rhythm = self.out(h).unbind(-1)
+            heard = torch.stack([torch.sigmoid(bass), density, torch.sigmoid(rhythm)], dim=-1)
+            steps.append(heard)
+            if t == STEPS - 1:
+                break
+            if coin() < ratio and truth is not None:
+                token = truth[:, t]
+            else:
+                token = torch.cat([heard[:, :2], (heard[:, 2:] > 0.5).to(heard.dtype)], dim=-1)
+        return torch.stack(steps, dim=1)
+
+
+class KeyEncoder(nn.Module):
+    """Ours: frames (B, channels, 132, 88), chords and conditions -> what is known of each key at each step.
+
+    Frames of the step, the one before and the one after are read per key; then three convolutions look at the
+    neighbours, at the octaves, and at the beats around. Chords come as three planes: whether a key's pitch class is
+    the root, in the chord, or the bass.
+    """
+
+    def __init__(self, inputs: int, channels: int, *, chords: bool, conditions: int):
+        super().__init__()
+        planes = (3 if chords else 0) + conditions
+        self.frames = nn.Conv2d(inputs, channels, (12, 3), stride=(4, 1), padding=(0, 1))
+        self.planes = nn.Conv2d(planes, channels, 1, bias=False) if planes else None
+        self.step = nn.Parameter(torch.zeros(channels, STEPS, 1))
+        self.key = nn.Parameter(torch.zeros(channels, 1, KEYS))
+        self.near = nn.Conv2d(channels, channels, 3, padding=1)
+        self.octaves = nn.Conv2d(channels, channels, 3, padding=(2, 12), dilation=(2, 12))
+        self.beats = nn.Conv2d(channels, channels, 3, padding=(4, 1), dilation=(4, 1))
+        self.out = nn.Conv2d(channels, KEY_EVIDENCE, 1)
+        pitch_class = (torch.arange(KEYS) + LOWEST_KEY) % 12
+        self.register_buffer("classes", F.one_hot(pitch_class, 12).float(), persistent=False)  # (88, 12)
+
+    def forward(self, frames: Tensor, chords: Tensor | None, condition: Tensor | None) -> Tensor:
+        """(B, 32, 88, 6) logits: begins here, then one per duration bit."""
+        x = self.frames(F.pad(frames, (0, 0, 0, 4))) + self.step + self.key  # (B, C, 32, 88)
+        planes = []
+        if chords is not None:
+            tones = chords.unflatten(-1, (3, 12)) @ self.classes.t().to(chords.dtype)  # (B, 8, 3, 88)
+            planes.append(tones.transpose(1, 2).repeat_interleave(STEPS // BEATS, dim=2))
+        if condition is not None:
+            planes.append(condition[:, :, None, None].expand(-1, -1, STEPS, KEYS))
+        if self.planes is not None:
+            x = x + self.planes(torch.cat([p.to(frames.dtype) for p in planes], dim=1))
+        x = torch.relu(x)
+        for layer in (self.near, self.octaves, self.beats):
+            x = x + torch.relu(layer(x))
+        return self.out(x).permute(0, 2, 3, 1)
+
+
+def _gaussian(module: nn.Module, hidden: Tensor) -> Gaussian:
+    """The second layer predicts the logarithm of the standard deviation."""
+    return Gaussian(module.linear_mu(hidden), module.linear_var(hidden).exp())
+
+
+def _both_ends(last: Tensor) -> Tensor:
+    """(2, B, units) last states of both directions -> (B, 2 units), forward first."""
+    return last.transpose(0, 1).flatten(1)
+
+
+def _cell(gru: nn.GRU, x: Tensor, h: Tensor) -> Tensor:
+    """One step of a GRU of one layer."""
+    return torch.gru_cell(x, h, gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0)
