@@ -226,6 +226,17 @@ def test_evaluate_folders_and_files(tmp_path, capfd):
     assert status == 1 and "a.mid" in err
 
 
+def test_evaluate_cover(tmp_path, capfd):
+    write_tune(tmp_path / "cover.mid")
+    (tmp_path / "song.beats").write_text("0.0 1\n0.5 2\n1.0 3\n1.5 4\n")
+    files = tmp_path / "cover.mid", tmp_path / "cover.mid"
+    status, out, err = run_cli(capfd, "evaluate", "cover", *files, "--analysis", tmp_path / "song.beats", "--json")
+    assert status == 0 and json.loads(out)["onset_f1"] == 1.0, err
+    status, out, _ = run_cli(capfd, "evaluate", "cover", *files, "--analysis", tmp_path / "song.beats")
+    assert status == 0 and "groove" in out
+    assert run_cli(capfd, "evaluate", "cover", *files, "--analysis", tmp_path / "none.beats")[0] == 1
+
+
 def test_models_soundfont_version_help(capfd):
     status, out, err = run_cli(capfd, "models", "--json")
     assert status == 0, err

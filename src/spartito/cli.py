@@ -70,6 +70,11 @@ class ReferenceTimes(str, Enum):
     jongwook = "jongwook"
 
 
+class MelodyTarget(str, Enum):
+    include = "include"
+    omit = "omit"
+
+
 # -- options that several commands share --------------------------------------------------------------------
 
 Inputs = Annotated[list[str], typer.Argument(help="Files, or folders to search through.", metavar="FILE...")]
@@ -341,6 +346,29 @@ def evaluate_transcription(
         print_table(["metric", "precision", "recall", "F1"], rows)
     if report.get("unreadable"):
         raise typer.Exit(1)
+
+
+@evaluate_app.command("cover")
+def evaluate_cover(
+    estimate: Annotated[Path, typer.Argument(help="An arrangement: a MIDI or CSV file.")],
+    reference: Annotated[Path, typer.Argument(help="The human arrangement of the same song.")],
+    analysis: Annotated[
+        Path | None,
+        typer.Option(help="Beats and chords: song_analysis.json, or a .beats file. Default: the reference's bars."),
+    ] = None,
+    chords: Annotated[Path | None, typer.Option(help="Chords of a .lab file, to measure the harmony by.")] = None,
+    melody: Annotated[MelodyTarget, typer.Option(help="Is the track MELODY aimed at?")] = MelodyTarget.include,
+    as_json: Json = False,
+) -> None:
+    """Onsets on the grid of the beats, harmony, tune, density and rhythm of an arrangement against a human one."""
+    from spartito import evaluate
+    from spartito.console import print_json, print_table
+
+    scores = evaluate(estimate, reference, task="cover", analysis=analysis, chords=chords, melody=melody.value)
+    if as_json:
+        print_json(scores)
+    else:
+        print_table(["metric", "value"], list(scores.items()))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spartito.analysis.beats import Beats
+from spartito.analysis.beats import Beats, with_beats
 from spartito.audio.audio import Audio
 from spartito.errors import ParameterError
 from spartito.evaluation.cover import (
@@ -13,8 +13,10 @@ from spartito.evaluation.cover import (
     chroma_agreement,
     evaluate_cover,
     groove_similarity,
-    melody_of,
+    split_melody,
 )
+from spartito.evaluation.tasks import evaluate
+from spartito.notes.midi import write_midi
 from spartito.notes.notes import Notes, Track, merge
 
 BEAT = 0.5  # seconds
@@ -152,9 +154,39 @@ def test_an_empty_side_scores_nothing():
     assert {v for k, v in scores.items() if k != "chord_chroma"} == {0.0}
 
 
+def song_with_tune():
+    array = HUMAN.array.copy()
+    array["track"] = (array["pitch"] < 70).astype(int)
+    return Notes(array, tracks=(Track("MELODY"), Track("PIANO")))
+
+
 def test_tune_by_the_name_of_its_track():
-    song = Notes(merge([notes((0, 1, 72)), HUMAN]).array, tracks=(Track("MELODY"), Track("PIANO")))
-    assert melody_of(song).pitch.tolist() == [72] and melody_of(HUMAN) is None
+    tune, others = split_melody(song_with_tune())
+    assert tune.pitch.tolist() == [72, 76] and others.pitch.tolist() == [48, 64, 67]
+    assert split_melody(HUMAN)[0] is None and len(split_melody(HUMAN)[1]) == 5
+
+
+def test_evaluate_from_files(tmp_path):
+    write_midi(song_with_tune(), tmp_path / "human.mid")
+    write_midi(notes((0, 1, 48), (1, 1, 72)), tmp_path / "cover.mid")
+    (tmp_path / "song.beats").write_text("1.0 1\n1.5 2\n2.0 3\n2.5 4\n")
+    (tmp_path / "song.lab").write_text("0 3 C:maj\n")
+    files = tmp_path / "cover.mid", tmp_path / "human.mid"
+    options = {"task": "cover", "analysis": tmp_path / "song.beats"}
+    scores = evaluate(*files, **options, chords=tmp_path / "song.lab")
+    assert scores["onset_recall"] == 2 / 5 and scores["melody_onset"] == 1 / 2 and scores["chord_bass"] == 2 / 4
+    scores = evaluate(*files, **options, melody="omit")
+    assert scores["onset_recall"] == 1 / 3 and scores["melody_onset"] == 1 / 2 and "chord_bass" not in scores
+
+
+def test_beats_of_the_reference_or_none(tmp_path):
+    even = with_beats(HUMAN, beats(8))
+    assert evaluate(even, even, task="cover")["onset_f1"] == 1.0
+    free = Notes.from_arrays(1.3 * np.sqrt(np.arange(1, 40)), 9.0, 60)
+    with pytest.raises(ParameterError, match="beats"):
+        evaluate(free, free, task="cover")
+    with pytest.raises(ParameterError, match="include"):
+        evaluate(even, even, task="cover", melody="maybe")
 
 
 def test_sound_agrees_beat_by_beat():

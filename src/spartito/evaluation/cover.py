@@ -46,7 +46,7 @@ from spartito.errors import ParameterError
 from spartito.notes.notes import Notes
 from spartito.notes.pianoroll import to_pianoroll
 
-__all__ = ["STEPS", "chord_of_beats", "chroma_agreement", "evaluate_cover", "groove_similarity", "melody_of"]
+__all__ = ["STEPS", "chord_of_beats", "chroma_agreement", "evaluate_cover", "groove_similarity", "split_melody"]
 
 STEPS = 4  # per beat
 TEMPLATES = {  # quality: pitch classes above the root
@@ -59,7 +59,7 @@ TEMPLATES = {  # quality: pitch classes above the root
     "dim": (0, 3, 6),
     "aug": (0, 4, 8),
 }
-BASS_BONUS = 0.1  # cosine; tells C:maj6 from A:min7 by its lowest note, and C:sus4 from F:sus2
+BASS_BONUS = 0.1  # cosine; tells C:maj6 from A:min7. Of 0..0.3 the one by which POP909 agrees best with its own chords
 SMOOTHING = (1.0, 4.0, 1.0)  # weights of the step before, the step, the step after
 CHROMA_PITCHES = (36, 96)  # MIDI; below, a line of the spectrum is wider than a semitone, above are overtones
 COMPRESSION = 1000.0  # log(1 + COMPRESSION · amplitude)
@@ -110,10 +110,11 @@ def evaluate_cover(
     return scores
 
 
-def melody_of(notes: Notes) -> Notes | None:
-    """The notes of the tracks whose name says melody, or None (POP909 names its tracks so)."""
+def split_melody(notes: Notes) -> tuple[Notes | None, Notes]:
+    """The notes of tracks whose name says melody (POP909 names them so), None when there are none, and the others."""
     tracks = [i for i, track in enumerate(notes.tracks) if "melody" in track.name.lower()]
-    return notes.select(np.isin(notes.array["track"], tracks)) if tracks else None
+    sung = np.isin(notes.array["track"], tracks)
+    return notes.select(sung) if tracks else None, notes.select(~sung)
 
 
 # -- the grid -------------------------------------------------------------------------------------------------

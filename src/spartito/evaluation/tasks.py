@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from spartito.errors import ParameterError
 
 if TYPE_CHECKING:
+    from spartito.analysis.beats import Beats
+    from spartito.analysis.song import Analysis, Chord
     from spartito.notes.notes import Notes
 
 __all__ = ["TASKS", "evaluate"]
 
-TASKS = ("transcription",)
+TASKS = ("transcription", "cover")
 
 
 def evaluate(
@@ -21,34 +27,88 @@ def evaluate(
     *,
     task: str = "transcription",
     reference_times: str = "exact",
+    analysis: Analysis | Beats | str | os.PathLike | None = None,
+    chords: tuple[Chord, ...] | str | os.PathLike | None = None,
+    melody: str = "include",
 ) -> dict[str, float]:
     """Scores of one estimate against its reference.
 
     Parameters
     ----------
     estimate, reference : Notes or path
-        What was heard, and what was played.
-    task : {"transcription"}
-        See `spartito.evaluation.transcription.evaluate_transcription` for the keys of the result.
+        What was heard, and what was played; or two arrangements of a song, the second by a human.
+    task : {"transcription", "cover"}
+        See `spartito.evaluation.transcription.evaluate_transcription` and
+        `spartito.evaluation.cover.evaluate_cover` for the keys of the result.
     reference_times : {"exact", "jongwook"}
-        As there.
+        Of "transcription".
+    analysis : Analysis or Beats or path, optional
+        For "cover": what gives the beats and, if it has any, the chords: `song_analysis.json`, or a `.beats` file. By
+        default the beats are those of the reference's tempo map, if its onsets agree with them.
+    chords : tuple of Chord or path, optional
+        For "cover": chords of a `.lab` file, instead of those of `analysis`.
+    melody : {"include", "omit"}
+        For "cover": whether the track of the reference that is named melody is part of the target. It is the tune that
+        is looked for in both cases.
 
     Raises
     ------
     ParameterError
-        Another task.
+        Another task; "cover" without beats.
     NotesError
         A file cannot be read.
     MissingExtraError
-        mir_eval is not installed (extra `eval`).
+        mir_eval is not installed (extra `eval`; "transcription" only).
     """
-    from spartito.evaluation.transcription import evaluate_transcription
     from spartito.loading import load_notes
 
     if task not in TASKS:
         raise ParameterError(f"task is one of {', '.join(TASKS)}, not {task!r}")
+    if melody not in ("include", "omit"):
+        raise ParameterError(f"melody is 'include' or 'omit', not {melody!r}")
 
     def notes(given):
         return load_notes(given) if isinstance(given, (str, os.PathLike)) else given
 
-    return evaluate_transcription(notes(reference), notes(estimate), reference_times=reference_times)
+    estimate, reference = notes(estimate), notes(reference)
+    if task == "transcription":
+        from spartito.evaluation.transcription import evaluate_transcription
+
+        return evaluate_transcription(reference, estimate, reference_times=reference_times)
+    from spartito.evaluation.cover import evaluate_cover, split_melody
+
+    song = _song(analysis, chords, reference)
+    tune, accompaniment = split_melody(reference)
+    return evaluate_cover(
+        accompaniment if melody == "omit" else reference,
+        estimate,
+        beats=song.beats,
+        melody=tune,
+        chords=song.chord_rows() if song.chords else None,
+    )
+
+
+def _song(analysis, chords, reference: Notes) -> Analysis:
+    """Beats and chords to measure by, from whatever was given of them."""
+    from spartito.analysis.beats import Beats, beats_from_tempo_map
+    from spartito.analysis.song import Analysis, beats_of, read_beats, read_lab
+
+    if isinstance(analysis, (str, os.PathLike)):
+        if Path(analysis).suffix.lower() == ".json":
+            analysis = Analysis.load(analysis)
+        else:
+            times, places = read_beats(analysis)
+            analysis = beats_of(times, np.arange(len(times)) % 4 if places is None else places)
+    if analysis is None:
+        analysis = beats_from_tempo_map(reference)
+        if analysis is None:
+            raise ParameterError(
+                "the beats of the reference cannot be read from its tempo map, which its notes do not follow: "
+                "give an analysis or a .beats file"
+            )
+    if isinstance(chords, (str, os.PathLike)):
+        chords = read_lab(chords)
+    if isinstance(analysis, Beats):
+        end = max(analysis.times[-1], *(chord.end for chord in chords or ()), 1.0)
+        return Analysis(float(end), analysis, tuple(chords or ()), engine="given")
+    return analysis if chords is None else replace(analysis, chords=tuple(chords))

@@ -1,0 +1,301 @@
+"""Piano covers of rendered songs beside the human arrangement, and beside simpler ways to make one.
+
+    python benchmarks/cover.py BANDS [--excerpts 20] [--models a2s supervised+kl] \\
+        [--peer "NAME=command {input} {output}"] -o results
+    python benchmarks/cover.py --stages SONG -o results
+
+BANDS is a folder of a band store (`spartito.training.data.bands`): songs of POP909 orchestrated and rendered; take the
+test split, whose songs, SoundFont and orchestration no model has heard. It is rendered audio: real recordings are
+harder. Excerpts are taken evenly over the store. Rows of the tables:
+
+    human         the arrangement itself: what the measures give the truth
+    chord-blocks  no audio: the chords in close position on every beat, their bass at every change and bar line
+    melody-chords (`cover` with the model `chords`) the melody it hears over chords
+    transcribe    every note the piano transcriber hears, moved to the nearest quarter of a beat
+    ...           `cover` with each model, greedy, not performed; peers
+
+Conditions: `annotated`, everyone is given the beats and chords of the song, which leaves the arranging; `estimated`,
+`spartito.analyze` finds them and the results are still measured on the annotated beats. Targets: `include` is melody +
+bridge + piano of POP909, `omit` bridge + piano. Measures: see `spartito.evaluation.cover`. A peer is a shell command
+that gets the recording and knows neither beats nor chords; `{input}`, `{output}`, `{folder}`, `{python}` are replaced.
+
+With `--stages` one song goes through `cover`, its score and its sound, on one core and on two: seconds by the clock in
+each stage, and the largest memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from spartito import __version__
+from spartito.analysis.beats import Beats
+from spartito.analysis.song import Analysis, Chord, beats_of
+from spartito.errors import SpartitoError
+from spartito.evaluation.cover import STEPS, evaluate_cover
+from spartito.evaluation.speed import measure
+from spartito.files import atomic_path
+from spartito.notes.notes import Notes
+
+CONDITIONS = ("annotated", "estimated")
+TARGETS = {"include": ("melody", "bridge", "piano"), "omit": ("bridge", "piano")}
+BLOCK_LOW, BASS_LOW = 57, 40  # MIDI; of the registers tried, the best for onset F1 on the validation split
+COLUMNS = {  # key: heading
+    "onset_f1": "onset F1",
+    "onset_precision": "P",
+    "onset_recall": "R",
+    "onset_class_f1": "class F1",
+    "melody_chroma": "melody",
+    "melody_chroma_any": "any voice",
+    "melody_onset": "melody onsets",
+    "chord_root": "root",
+    "chord_chroma": "chroma",
+    "chord_bass": "bass",
+    "density_ratio": "density",
+    "groove": "groove",
+    "playability": "playable",
+    "seconds": "s",
+}
+
+
+# -- songs ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """A rendered song with what is known of it. Tracks are tables of onset s, offset s, pitch, velocity."""
+
+    name: str
+    audio: Path
+    beats: Beats
+    chords: tuple[Chord, ...]
+    tracks: dict[str, np.ndarray]
+
+    def notes(self, *names: str) -> Notes:
+        table = np.vstack([self.tracks[name] for name in names])
+        return Notes.from_arrays(table[:, 0], table[:, 1], table[:, 2], np.clip(table[:, 3], 1, 127))
+
+    @property
+    def given(self) -> Analysis:
+        """What an analysis without faults would say."""
+        from spartito.audio.io import audio_info
+
+        return Analysis(audio_info(self.audio).duration, self.beats, self.chords, engine="given")
+
+
+def read_excerpts(folder: Path, count: int | None) -> list[Excerpt]:
+    """`count` excerpts of a band store, evenly over the sorted names."""
+    from spartito.training.data.bands import open_bands
+
+    bands = open_bands(folder)
+    if count is not None and count < len(bands):
+        bands = [bands[i] for i in np.linspace(0, len(bands) - 1, count).round().astype(int)]
+    return [
+        Excerpt(
+            band.name,
+            band.audio,
+            beats_of(band.beats, band.positions),
+            tuple(Chord(*span) for span in band.chords),
+            {name: getattr(band, name) for name in TARGETS["include"]},
+        )
+        for band in bands
+    ]
+
+
+# -- simple ways ----------------------------------------------------------------------------------------------
+
+
+def chord_blocks(analysis: Analysis) -> Notes:
+    """The chord on every beat in close position, its bass where it changes and at every bar line."""
+    rows, beats = analysis.chord_rows(), analysis.beats
+    edges = np.append(beats.times, 2 * beats.times[-1] - beats.times[-2])
+    change = np.append(True, (np.diff(rows, axis=0) != 0).any(axis=1)) | (beats.positions == 0)
+    beat, tone = np.nonzero(rows[:, 1:13] * (rows[:, :1] >= 0))
+    (low,) = np.nonzero(change & (rows[:, 13] >= 0))
+    ends = np.append(np.flatnonzero(change), len(rows))
+    until = ends[np.searchsorted(ends, low, side="right")]
+    onset = np.concatenate([edges[beat], edges[low]])
+    offset = np.concatenate([edges[beat + 1], edges[until]])
+    pitch = np.concatenate([BLOCK_LOW + (tone - BLOCK_LOW) % 12, BASS_LOW + (rows[low, 13] - BASS_LOW) % 12])
+    return Notes.from_arrays(onset, offset, pitch, 80)
+
+
+def on_steps(notes: Notes, beats: Beats) -> Notes:
+    """Onsets and releases on the nearest quarters of the beats; a note lasts one at least."""
+    count = replace(beats, quarters=np.arange(len(beats.times)))
+    onset, offset = (np.floor(STEPS * count.to_quarters(t) + 0.5) for t in (notes.onset, notes.offset))
+    array = notes.array.copy()
+    array["onset"] = count.to_seconds(onset / STEPS)
+    array["offset"] = count.to_seconds(np.maximum(offset, onset + 1) / STEPS)
+    return notes.with_array(array)
+
+
+class Transcriber:
+    """`transcribe`, once per recording."""
+
+    def __init__(self, model: str):
+        self.model, self.heard = model, {}
+
+    def __call__(self, excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
+        from spartito import transcribe
+
+        if excerpt.name not in self.heard:
+            self.heard = {excerpt.name: transcribe(excerpt.audio, model=self.model)}
+        return on_steps(self.heard[excerpt.name], analysis.beats)
+
+
+def arranger(model: str) -> Callable:
+    """`cover` with one model; 'a2s --auto' is its autoregressive mode."""
+    name, auto = model.removesuffix(" --auto"), model.endswith(" --auto")
+
+    def arrange(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
+        from spartito import cover
+
+        return cover(excerpt.audio, model=name, auto=auto, analysis=analysis, melody=melody, perform=False)
+
+    return arrange
+
+
+def peer(command: str) -> Callable:
+    """A shell command that writes a MIDI file."""
+
+    def run(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
+        from spartito import read_midi
+
+        with tempfile.TemporaryDirectory() as folder:
+            midi = Path(folder, "cover.mid")
+            places = {"input": excerpt.audio.resolve(), "output": midi, "folder": folder, "python": sys.executable}
+            quote = subprocess.list2cmdline if os.name == "nt" else shlex.join
+            filled = re.sub(r"\{(input|output|folder|python)\}", lambda m: quote([str(places[m[1]])]), command)
+            cost = measure(filled)
+            written = [midi] if midi.is_file() else sorted(Path(folder).rglob("*.mid"))
+            if cost.returncode != 0 or not written:
+                raise SpartitoError(f"failed ({cost.returncode}): {cost.output.strip()[-300:]}")
+            return read_midi(written[0])
+
+    return run
+
+
+# -- the comparison -------------------------------------------------------------------------------------------
+
+
+def compare(excerpts: list[Excerpt], systems: dict[str, Callable], conditions, targets) -> dict:
+    """condition -> target -> system -> excerpt -> scores."""
+    results: dict = {}
+    for number, excerpt in enumerate(excerpts, start=1):
+        print(f"{number}/{len(excerpts)} {excerpt.name}", file=sys.stderr)
+        rows = excerpt.given.chord_rows()
+        for condition in conditions:
+            analysis = analysed(excerpt, condition)
+            for target in targets:
+                for name, system in systems.items():
+                    start = time.perf_counter()
+                    try:
+                        notes = system(excerpt, analysis, target)
+                    except SpartitoError as error:
+                        print(f"  {name}: {error}", file=sys.stderr)
+                        notes = Notes()
+                    seconds = time.perf_counter() - start
+                    scores = scored(excerpt, notes, rows, target) | {"seconds": seconds}
+                    place = results.setdefault(condition, {}).setdefault(target, {}).setdefault(name, {})
+                    place[excerpt.name] = scores
+    return results
+
+
+def analysed(excerpt: Excerpt, condition: str) -> Analysis:
+    """The analysis everyone is given. The melody is estimated in both conditions: it is part of the arranging."""
+    try:
+        from spartito import analyze
+    except ImportError:
+        return excerpt.given
+    if condition == "annotated":
+        return analyze(excerpt.audio, beats=excerpt.beats, chords=excerpt.chords)
+    return analyze(excerpt.audio)
+
+
+def scored(excerpt: Excerpt, notes: Notes, rows: np.ndarray, target: str) -> dict[str, float]:
+    from spartito.notes.playability import playability
+
+    human = excerpt.notes(*TARGETS[target])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one that failed is an empty arrangement, and said to be
+        scores = evaluate_cover(human, notes, beats=excerpt.beats, melody=excerpt.notes("melody"), chords=rows)
+    if len(notes):
+        scores["playability"] = playability(notes, excerpt.beats).score
+    return scores
+
+
+def table(results: dict) -> str:
+    """Markdown: a table for each condition and target; means over excerpts."""
+    lines = []
+    for condition, targets in results.items():
+        for target, systems in targets.items():
+            count = len(next(iter(systems.values())))
+            lines.append(f"\nBeats and chords {condition}, target {' + '.join(TARGETS[target])}, {count} excerpts:\n")
+            lines.append("| system | " + " | ".join(COLUMNS.values()) + " |")
+            lines.append("|---" * (len(COLUMNS) + 1) + "|")
+            for name, pieces in systems.items():
+                cells = []
+                for key in COLUMNS:
+                    values = [scores[key] for scores in pieces.values() if key in scores]
+                    cells.append(f"{np.mean(values):.3f}" if values else "-")
+                lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bands", type=Path, help="folder of a band store, or with --stages a song")
+    parser.add_argument("--excerpts", type=int, help="only so many, evenly over the store")
+    parser.add_argument(
+        "--models", nargs="*", default=[], metavar="MODEL", help="models of `cover`, e.g. a2s 'a2s --auto'"
+    )
+    parser.add_argument("--transcriber", default="transcribe", help="model of the row `transcribe`; '' leaves it out")
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
+    parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=list(TARGETS))
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    options = parser.parse_args(arguments)
+    systems: dict[str, Callable] = {
+        "human": lambda excerpt, analysis, target: excerpt.notes(*TARGETS[target]),
+        "chord-blocks": lambda excerpt, analysis, target: chord_blocks(analysis),
+    }
+    if options.transcriber:
+        systems["transcribe"] = Transcriber(options.transcriber)
+    systems |= {("melody-chords" if model == "chords" else model): arranger(model) for model in options.models}
+    for entry in options.peer:
+        name, separator, command = entry.partition("=")
+        if not (separator and re.fullmatch(r"[\w.-]+", name) and command.strip()):
+            parser.error(f"--peer is NAME=COMMAND, not {entry!r}")
+        systems[name] = peer(command)
+    results = compare(read_excerpts(options.bands, options.excerpts), systems, options.conditions, options.targets)
+    report = {
+        "machine": {"system": platform.platform(), "processors": os.cpu_count(), "python": platform.python_version()},
+        "spartito": __version__,
+        "results": results,
+    }
+    text = table(results)
+    options.output.mkdir(parents=True, exist_ok=True)
+    for suffix, content in ((".md", text), (".json", json.dumps(report, indent=1) + "\n")):
+        with atomic_path(options.output / f"cover{suffix}") as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    print(text)
+    return report
+
+
+if __name__ == "__main__":
+    main()
