@@ -1,0 +1,303 @@
+"""Beats and bars of a recording from what the song analyzer says of each frame.
+
+Job
+    Find the one sequence of beats, grouped to bars, that agrees best with the network's opinions and has a tempo that
+    moves as music does. Metre and tempo may change on the way; what the musician knows (tempo, metre, the first
+    downbeat) always holds.
+
+Method
+    The bar-pointer model: a state is a place in a bar, a metre and a tempo; the pointer moves through the bar at the
+    tempo, which may change at beats, the metre at bar lines. The best path is found by dynamic programming (Viterbi).
+    Since the tempo is constant within a beat, and what is heard between beats weighs only by not being a beat, a
+    whole beat is one step here: the states are (beat of the bar, length of the beat in frames), a hundred times fewer
+    than with a state for every frame. As no beat is shorter than fifteen frames, as many frames are worked on at once.
+
+Sources
+    F. Krebs, S. Böck, G. Widmer, 'An efficient state-space model for joint tempo and meter tracking' (ISMIR 2015),
+    after N. Whiteley, A. T. Cemgil, S. Godsill, 'Bayesian modelling of temporal structure in musical audio' (ISMIR
+    2006). The cost of tempo changes is theirs but for one frame of rounding. Different: whole beats as steps, changes
+    of metre, and beat times between frames, from the centre of the network's peak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spartito.analysis.beats import Beats
+from spartito.analysis.metre import beat_length
+from spartito.analysis.song import beats_of
+from spartito.errors import ParameterError
+from spartito.models.song_outputs import FPS
+
+__all__ = ["DEFAULT_TRACKING", "TrackingConfig", "bars_over", "steady_beats", "track"]
+
+NOTHING, BEAT, DOWN = range(3)
+PEAK = 2  # frames to either side of a beat over which the network's peak spreads: its targets are that wide
+MASS = 2.0  # what such a peak sums to
+NEVER = -1e4  # nats
+SURE = 1e3
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Costs in nats. Found by search on validation bands."""
+
+    slowest: float = 42.0  # beats a minute
+    fastest: float = 230.0
+    change: float = 60.0  # for a tempo that changes by one part, beyond a frame: 0.6 for one in a hundred
+    step: float = 0.15  # for any change of tempo at all
+    reach: int = 10  # frames by which the length of a beat may change at once
+    metres: tuple[int, ...] = (4, 3, 2)  # beats a bar
+    metre_costs: tuple[float, ...] = (0.0, 0.2, 1.0)  # a bar
+    metre_change: float = 6.0
+    pick_up: float = 1.0  # for a song that does not begin with a downbeat
+    skip: float = 1.0  # a second before the first beat or after the last
+    walking: float = 112.0  # beats a minute, the usual tempo
+    unusual: float = 0.1  # a beat, per squared octave from the usual tempo
+    doubt: float = 0.02  # least probability the network is trusted with
+    faintest: float = 0.12  # mean probability of the beats found below which there are none
+
+
+DEFAULT_TRACKING = TrackingConfig()
+
+
+def evidence(logits: np.ndarray, *, doubt: float = DEFAULT_TRACKING.doubt) -> tuple[np.ndarray, np.ndarray]:
+    """(2, frames) log odds of a plain beat and of a downbeat at each frame, and (frames,) probability of either."""
+    shares = _softmax(np.asarray(logits, dtype=np.float64))
+    kernel = np.ones(2 * PEAK + 1)
+    mass = np.stack([np.convolve(shares[k], kernel, mode="same")[: shares.shape[1]] for k in (BEAT, DOWN)]) / MASS
+    either = np.minimum(mass.sum(axis=0), 1.0)
+    odds = np.log(np.maximum(mass, doubt)) - np.log(np.maximum(1.0 - either, doubt))
+    return odds.astype(np.float32), either
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits - logits.max(axis=0))
+    return shares / shares.sum(axis=0)
+
+
+def track(
+    logits: np.ndarray,
+    *,
+    tempo_hint: float | None = None,
+    time_signature: tuple[int, int] | None = None,
+    first_downbeat: float | None = None,
+    config: TrackingConfig = DEFAULT_TRACKING,
+) -> Beats | None:
+    """Beats and bars, or None when nothing like a beat is heard.
+
+    Parameters
+    ----------
+    logits : np.ndarray, shape=(3, frames)
+        Nothing, beat, downbeat; 62.5 frames a second.
+    tempo_hint : float, optional
+        Beats a minute; the tracker stays within a third of it.
+    time_signature : (int, int), optional
+        Holds for the whole song.
+    first_downbeat : float, optional
+        Seconds; a bar begins there and none before.
+    """
+    frames = logits.shape[1]
+    sizes, costs = config.metres, config.metre_costs
+    if time_signature is not None:
+        sizes, costs = (beats_per_bar(*time_signature),), (0.0,)
+    slowest, fastest = config.slowest, config.fastest
+    if tempo_hint is not None:
+        slowest, fastest = tempo_hint * 0.75, tempo_hint * 4 / 3
+    lengths = np.arange(max(4, int(np.floor(60 * FPS / fastest))), int(np.ceil(60 * FPS / slowest)) + 1)  # (V,) frames
+    if frames < lengths[0] + 2:
+        return None
+    odds, either = evidence(logits, doubt=config.doubt)
+    if first_downbeat is not None:
+        odds = _pinned(odds, round(first_downbeat * FPS), int(lengths[0]))
+    usual = tempo_hint or config.walking
+    tempo_cost = config.unusual * np.log2(60 * FPS / lengths / usual) ** 2
+    path = _best_path(odds, lengths, tempo_cost.astype(np.float32), sizes, costs, config)
+    at, state = path
+    heard = either[at].mean()
+    if len(at) < 2 or (heard < config.faintest and first_downbeat is None):
+        return None
+    bar = np.concatenate([np.arange(n) for n in sizes])[state]
+    metre = np.repeat(np.arange(len(sizes)), sizes)[state]
+    times = _between_frames(at, either)
+    if first_downbeat is not None and at[0] <= round(first_downbeat * FPS) <= at[-1]:
+        times[np.abs(at - first_downbeat * FPS).argmin()] = first_downbeat
+    if not (bar == 0).any():
+        bar, metre = np.arange(len(at)) % sizes[0], np.zeros(len(at), dtype=int)
+    times = _rising(times)
+    down = np.flatnonzero(bar == 0)
+    marks = [(times[0], time_signature or (sizes[metre[0]], 4))]
+    if time_signature is None:
+        changed = down[np.flatnonzero(np.diff(metre[down], prepend=metre[0]) != 0)]
+        marks += [(times[i], (sizes[metre[i]], 4)) for i in changed]
+    return beats_of(times, bar, marks=marks)
+
+
+def beats_per_bar(numerator: int, denominator: int) -> int:
+    """Beats in a bar: two in 6/8, three in 3/4."""
+    return max(1, round(4.0 * numerator / denominator / beat_length(numerator, denominator)))
+
+
+def _pinned(odds: np.ndarray, frame: int, shortest: int) -> np.ndarray:
+    """The odds with a downbeat at `frame` for certain, no beat close to it and no downbeat before."""
+    odds = odds.copy()
+    if not 0 <= frame < odds.shape[1]:
+        raise ParameterError(f"the first downbeat ({frame / FPS:.2f} s) lies outside the recording")
+    odds[DOWN - 1, :frame] = NEVER
+    odds[:, max(0, frame - shortest + 1) : frame + shortest] = NEVER
+    odds[DOWN - 1, frame] = SURE
+    return odds
+
+
+def _best_path(odds, lengths, tempo_cost, sizes, metre_costs, config) -> tuple[np.ndarray, np.ndarray]:
+    """Frames (n,) of the beats and their states (n,), numbered through the bars of all metres.
+
+    `lengths` (V,) are the lengths of a beat in frames, neighbours one frame apart; `tempo_cost` (V,) their costs.
+    """
+    frames, v, p = odds.shape[1], len(lengths), sum(sizes)
+    firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])  # state of the downbeat of each metre
+    lasts = firsts + np.array(sizes) - 1
+    row = np.zeros(p, dtype=int)
+    row[firsts] = 1
+    gain = odds[row].T  # (frames, P): what a beat in each state gains
+    turn = np.where(np.eye(len(sizes), dtype=bool), 0.0, config.metre_change) + np.array(metre_costs)[None]
+    turn = turn.astype(np.float32)  # (metre before, metre after)
+    starting = np.full(p, -config.pick_up, dtype=np.float32)
+    starting[firsts] = -np.array(metre_costs)
+    # changes of tempo: from length j to length i = j - reach ... j + reach, read as a sliding window
+    reach = min(config.reach, v - 1)
+    apart = np.abs(np.arange(-reach, reach + 1))
+    drift = config.change * np.maximum(apart - 1, 0)[None, :] / lengths[:, None] + config.step * (apart > 0)
+    drift = drift.astype(np.float32)  # (V after, window)
+
+    block, longest = int(lengths[0]), int(lengths[-1])
+    ring = longest + block
+    ready = np.full((ring, p, v), NEVER * 10, dtype=np.float32)  # best way to leave a beat at a frame with a tempo
+    from_tempo = np.zeros((frames, p, v), dtype=np.uint8)  # place in the window
+    from_metre = np.zeros((frames, p, v), dtype=np.uint8)  # 255: the song begins here
+    best, best_state = np.empty(frames, dtype=np.float32), np.empty(frames, dtype=np.int64)
+    skip = np.float32(config.skip / FPS)
+    for begin in range(0, frames, block):
+        now = np.arange(begin, min(begin + block, frames))
+        before = now[:, None] - lengths[None, :]  # (block, V)
+        came = ready[before % ring, :, np.arange(v)[None, :]].transpose(0, 2, 1)  # (block, P, V)
+        came[np.broadcast_to((before < 0)[:, None, :], came.shape)] = NEVER * 10
+        arrive = np.roll(came, 1, axis=1)  # the next beat of the bar
+        over = came[:, lasts, None, :] - turn[None, :, :, None]  # (block, metre before, after, V)
+        chosen = over.argmax(axis=1)  # (block, metre after, V)
+        arrive[:, firsts] = np.take_along_axis(over, chosen[:, None], axis=1)[:, 0]
+        fresh = starting[None, :] - skip * now[:, None]  # (block, P)
+        begun = fresh[:, :, None] > arrive
+        metre = np.zeros(arrive.shape, dtype=np.uint8)
+        metre[:, firsts] = chosen
+        metre[begun] = 255
+        here = np.where(begun, fresh[:, :, None], arrive) + gain[now][:, :, None]
+        from_metre[now] = metre
+        flat = here.reshape(len(now), -1)
+        best_state[now] = flat.argmax(axis=1)
+        best[now] = flat[np.arange(len(now)), best_state[now]]
+        padded = np.pad(here, ((0, 0), (0, 0), (reach, reach)), constant_values=NEVER * 10)
+        options = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=2) - drift
+        window = options.argmax(axis=3)
+        from_tempo[now] = window
+        leave = np.take_along_axis(options, window[..., None], axis=3)[..., 0] - tempo_cost
+        ready[now % ring] = leave
+    at = int((best - skip * (frames - 1 - np.arange(frames))).argmax())
+    state, tempo = divmod(int(best_state[at]), v)
+    beats, states = [at], [state]
+    metre_of = np.repeat(np.arange(len(sizes)), sizes)
+    while from_metre[at, state, tempo] != 255:
+        chosen = int(from_metre[at, state, tempo])
+        state = int(lasts[chosen]) if state == firsts[metre_of[state]] else state - 1
+        at -= int(lengths[tempo])
+        tempo = tempo + int(from_tempo[at, state, tempo]) - reach
+        beats.append(at)
+        states.append(state)
+    return np.array(beats[::-1]), np.array(states[::-1])
+
+
+def _between_frames(at: np.ndarray, either: np.ndarray) -> np.ndarray:
+    """(n,) seconds: the centre of the network's peak around each frame, where there is one."""
+    near = np.clip(at[:, None] + np.arange(-PEAK, PEAK + 1), 0, len(either) - 1)
+    weight = np.maximum(either[near] - 0.5 * either[near].max(axis=1, keepdims=True), 1e-9)
+    offset = (weight * (near - at[:, None])).sum(axis=1) / weight.sum(axis=1)
+    return (at + np.where(either[at] > 0.1, offset.clip(-1.5, 1.5), 0.0)) / FPS
+
+
+def _rising(times: np.ndarray) -> np.ndarray:
+    """The times, each at least a frame after the one before."""
+    return np.maximum.accumulate(times - np.arange(len(times)) / FPS) + np.arange(len(times)) / FPS
+
+
+def bars_over(
+    times: np.ndarray,
+    logits: np.ndarray | None,
+    *,
+    time_signature: tuple[int, int] | None = None,
+    first_downbeat: float | None = None,
+    config: TrackingConfig = DEFAULT_TRACKING,
+) -> Beats:
+    """Bars over beats (n,) seconds that are given: the best path through the bars with the beats as they are.
+
+    Without `logits` every fourth beat (or as the time signature says) opens a bar, the first one first.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    sizes, costs = config.metres, config.metre_costs
+    if time_signature is not None:
+        sizes, costs = (beats_per_bar(*time_signature),), (0.0,)
+    if logits is None:
+        odds = np.zeros((2, len(times)), dtype=np.float32)
+        odds[1, 0] = SURE
+    else:
+        heard, _ = evidence(logits, doubt=config.doubt)
+        odds = heard[:, np.clip(np.rint(times * FPS).astype(int), 0, logits.shape[1] - 1)]
+    if first_downbeat is not None:
+        pin = int(np.abs(times - first_downbeat).argmin())
+        odds = odds.copy()
+        odds[1, :pin] = NEVER
+        odds[1, pin] = SURE
+    firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    lasts = firsts + np.array(sizes) - 1
+    row = np.zeros(sum(sizes), dtype=int)
+    row[firsts] = 1
+    turn = np.where(np.eye(len(sizes), dtype=bool), 0.0, config.metre_change) + np.array(costs)[None]
+    score = odds[row, 0].astype(np.float64)
+    back = np.zeros((len(times), len(row)), dtype=int)
+    for i in range(1, len(times)):
+        came = np.roll(np.arange(len(row)), 1)
+        over = score[lasts][:, None] - turn
+        came[firsts] = lasts[over.argmax(axis=0)]
+        arrive = score[came]
+        arrive[firsts] = over.max(axis=0)
+        back[i] = came
+        score = arrive + odds[row, i]
+    state = np.zeros(len(times), dtype=int)
+    state[-1] = score.argmax()
+    for i in range(len(times) - 1, 0, -1):
+        state[i - 1] = back[i, state[i]]
+    bar = np.concatenate([np.arange(n) for n in sizes])[state]
+    metre = np.repeat(np.arange(len(sizes)), sizes)[state]
+    if not (bar == 0).any():
+        bar, metre = np.arange(len(times)) % sizes[0], np.zeros(len(times), dtype=int)
+    down = np.flatnonzero(bar == 0)
+    changed = down[np.flatnonzero(np.diff(metre[down], prepend=metre[0]) != 0)]
+    marks = [(times[i], (sizes[metre[i]], 4)) for i in [0, *changed]]
+    return beats_of(times, bar, marks=[(times[0], time_signature)] if time_signature else marks)
+
+
+def steady_beats(
+    duration: float,
+    *,
+    tempo: float = 100.0,
+    time_signature: tuple[int, int] = (4, 4),
+    first_downbeat: float = 0.0,
+) -> Beats:
+    """An even grid over `duration` seconds with a downbeat at `first_downbeat`, `tempo` in beats a minute."""
+    period = 60.0 / tempo
+    size = beats_per_bar(*time_signature)
+    before = int(np.floor(max(first_downbeat, 0.0) / period + 1e-9))
+    after = max(2, int(np.floor((duration - first_downbeat) / period + 1e-9)) + 1)
+    number = np.arange(-before, after)
+    return beats_of(first_downbeat + number * period, number % size, marks=[(-np.inf, time_signature)])
