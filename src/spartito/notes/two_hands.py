@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from spartito.notes.hands import LEFT, RIGHT, split_hands
-from spartito.notes.notes import Notes
+from spartito.notes.hands import LEFT, RIGHT, named_hands, split_hands
+from spartito.notes.notes import CONTROL_DTYPE, Notes, Track
 from spartito.notes.quantize import chord_groups
 
-__all__ = ["in_two_hands"]
+__all__ = ["in_two_hands", "piano_in_two_hands"]
 
 
 def in_two_hands(notes: Notes) -> Notes:
@@ -30,3 +30,34 @@ def in_two_hands(notes: Notes) -> Notes:
     names = {RIGHT: "right hand", LEFT: "left hand"}
     tracks = tuple(replace(piano, name=names[hand], channel=-1) for hand in (RIGHT, LEFT))
     return replace(notes, array=array, tracks=tracks)
+
+
+def piano_in_two_hands(notes: Notes) -> Notes:
+    """The notes of any piece on exactly two tracks, "right hand" (0) and "left hand" (1); drums are left out.
+
+    Hands that the tracks name are kept; otherwise all tracks become one piano, whose notes are then divided. The
+    controls are those of all tracks of the hand, or of all tracks.
+    """
+    drums = [i for i, track in enumerate(notes.tracks) if track.is_drum]
+    played = notes.select(~np.isin(notes.array["track"], drums)) if drums else notes
+    hands = named_hands(played)
+    array = played.array.copy()
+    pitched = [track for track in notes.tracks if not track.is_drum]
+    controls = _together([track.controls for track in pitched])
+    piano = Track(name="piano", program=pitched[0].program if pitched else 0, controls=controls)
+    if hands is None:
+        array["track"] = 0
+        found = in_two_hands(replace(played, array=array, tracks=(piano,)))
+        if len(found.tracks) == 2:
+            return found
+        hands = np.full(len(array), RIGHT)  # no notes at all
+    array["track"] = np.where(hands == RIGHT, 0, 1)
+    tracks = tuple(replace(piano, name=name) for name in ("right hand", "left hand"))
+    return replace(played, array=array, tracks=tracks)
+
+
+def _together(controls: list[np.ndarray]) -> np.ndarray:
+    """The control changes of several tracks in one, each once, by time."""
+    if not controls:
+        return np.zeros(0, dtype=CONTROL_DTYPE)
+    return np.unique(np.concatenate(controls))  # sorted by time, then number and value
