@@ -2,7 +2,7 @@
 
     python benchmarks/cover.py BANDS [--excerpts 20] [--models a2s supervised+kl] \\
         [--peer "NAME=command {input} {output}"] -o results
-    python benchmarks/cover.py --stages SONG -o results
+    python benchmarks/cover.py SONG --stages a2s -o results
 
 BANDS is a folder of a band store (`spartito.training.data.bands`): songs of POP909 orchestrated and rendered; take the
 test split, whose songs, SoundFont and orchestration no model has heard. It is rendered audio: real recordings are
@@ -19,8 +19,8 @@ Conditions: `annotated`, everyone is given the beats and chords of the song, whi
 bridge + piano of POP909, `omit` bridge + piano. Measures: see `spartito.evaluation.cover`. A peer is a shell command
 that gets the recording and knows neither beats nor chords; `{input}`, `{output}`, `{folder}`, `{python}` are replaced.
 
-With `--stages` one song goes through `cover`, its score and its sound, on one core and on two: seconds by the clock in
-each stage, and the largest memory.
+With `--stages` one song goes through `analyze`, `cover` with that model, its score and its sound, on one core and on
+two: seconds by the clock in each stage, and the largest memory.
 """
 
 from __future__ import annotations
@@ -257,6 +257,72 @@ def table(results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+# -- what it costs --------------------------------------------------------------------------------------------
+
+# one run in a process of its own, held to so many cores; prints seconds by the clock as JSON
+_STAGES = """
+import json, os, sys, tempfile, time
+from pathlib import Path
+song, model, cores = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
+times = {}
+def timed(stage, work):
+    start = time.perf_counter()
+    result = work()
+    times[stage] = time.perf_counter() - start
+    return result
+begin = time.perf_counter()
+import spartito
+from spartito import analyze, cover, load_audio, save_audio, synthesize, to_score, write_midi
+audio = timed("decoding", lambda: load_audio(song))
+analysis = timed("analysis", lambda: analyze(audio))
+notes = cover(audio, model=model, analysis=analysis, timings=(parts := {}))
+times.update(parts)
+with tempfile.TemporaryDirectory() as folder:
+    write_midi(notes, Path(folder, "cover.mid"))
+    timed("score (PDF)", lambda: to_score(notes, analysis.beats).save(Path(folder, "cover.pdf")))
+    timed("sound", lambda: save_audio(synthesize(notes), Path(folder, "cover.wav")))
+times["all, with imports and models"] = time.perf_counter() - begin
+print(json.dumps({"seconds": audio.duration, "stages": times}))
+"""
+
+
+def stages(song: Path, model: str, *, cores=(1, 2)) -> dict:
+    """Cores -> seconds of audio, seconds of each stage, megabytes of the largest process."""
+    result = {}
+    for count in cores:
+        threads = {"OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}
+        command = [sys.executable, "-c", _STAGES, str(song), model, str(count)]
+        before = dict(os.environ)
+        os.environ.update(threads)
+        try:
+            cost = measure(shlex.join(command))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        if cost.returncode != 0:
+            raise SystemExit(cost.output)
+        report = json.loads(cost.output.strip().splitlines()[-1])
+        result[str(count)] = report | {"megabytes": cost.peak_memory / 1e6 if cost.peak_memory else None}
+    return result
+
+
+def stages_table(report: dict) -> str:
+    """Markdown: a row per stage, a column per number of cores."""
+    first = next(iter(report.values()))
+    lines = [
+        f"A song of {first['seconds']:.0f} s, seconds by the clock:\n",
+        "| stage | " + " | ".join(f"{n} core{'s' * (n != '1')}" for n in report) + " |",
+        "|---" * (len(report) + 1) + "|",
+    ]
+    for stage in first["stages"]:
+        lines.append(f"| {stage} | " + " | ".join(f"{r['stages'][stage]:.2f}" for r in report.values()) + " |")
+    memory = (f"{r['megabytes']:.0f}" if r["megabytes"] else "-" for r in report.values())
+    lines.append("| largest memory, MB | " + " | ".join(memory) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bands", type=Path, help="folder of a band store, or with --stages a song")
@@ -268,8 +334,14 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--stages", metavar="MODEL", help="time the stages of one song")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
     options = parser.parse_args(arguments)
+    machine = {"system": platform.platform(), "processors": os.cpu_count(), "python": platform.python_version()}
+    report = {"machine": machine, "spartito": __version__}
+    if options.stages:
+        report["stages"] = stages(options.bands, options.stages)
+        return written(options.output / "cover_stages", stages_table(report["stages"]), report)
     systems: dict[str, Callable] = {
         "human": lambda excerpt, analysis, target: excerpt.notes(*TARGETS[target]),
         "chord-blocks": lambda excerpt, analysis, target: chord_blocks(analysis),
@@ -282,16 +354,17 @@ def main(arguments: list[str] | None = None) -> dict:
         if not (separator and re.fullmatch(r"[\w.-]+", name) and command.strip()):
             parser.error(f"--peer is NAME=COMMAND, not {entry!r}")
         systems[name] = peer(command)
-    results = compare(read_excerpts(options.bands, options.excerpts), systems, options.conditions, options.targets)
-    report = {
-        "machine": {"system": platform.platform(), "processors": os.cpu_count(), "python": platform.python_version()},
-        "spartito": __version__,
-        "results": results,
-    }
-    text = table(results)
-    options.output.mkdir(parents=True, exist_ok=True)
+    report["results"] = compare(
+        read_excerpts(options.bands, options.excerpts), systems, options.conditions, options.targets
+    )
+    return written(options.output / "cover", table(report["results"]), report)
+
+
+def written(place: Path, text: str, report: dict) -> dict:
+    """Print the table and keep it, with everything behind it, as `.md` and `.json`."""
+    place.parent.mkdir(parents=True, exist_ok=True)
     for suffix, content in ((".md", text), (".json", json.dumps(report, indent=1) + "\n")):
-        with atomic_path(options.output / f"cover{suffix}") as temporary:
+        with atomic_path(place.with_suffix(suffix)) as temporary:
             temporary.write_text(content, encoding="utf-8")
     print(text)
     return report

@@ -83,3 +83,12 @@ def test_systems_side_by_side(script, excerpt, monkeypatch, capsys, tmp_path):
     assert "| perfect | 1.000 | 1.000 | 1.000 |" in printed
     assert (tmp_path / "results" / "cover.md").read_text().strip() == printed.strip()
     assert json.loads((tmp_path / "results" / "cover.json").read_text())["results"].keys() == {"annotated"}
+
+
+def test_table_of_stages(script):
+    def run(factor, megabytes):
+        return {"seconds": 180.2, "stages": {"decoding": 1.0 * factor, "sound": 2.0 * factor}, "megabytes": megabytes}
+
+    text = script.stages_table({"1": run(2, 700.4), "2": run(1, None)})
+    assert "A song of 180 s" in text and "| stage | 1 core | 2 cores |" in text
+    assert "| sound | 4.00 | 2.00 |" in text and "| largest memory, MB | 700 | - |" in text
