@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
 
@@ -145,6 +146,19 @@ def test_grace_note():
     written = score_notes(to_score(notes, beats))
     grace = written[written["duration"] == 0]
     assert grace["pitch"].tolist() == [78] and grace["onset"].tolist() == [4.0]
+
+
+def test_accidentals_are_printed():
+    """C major, an F sharp in one bar and an F natural in the next; verovio draws what MusicXML spells out."""
+    onset = 0.5 * np.arange(16)
+    pitch = [60, 62, 66, 67, 65, 64, 62, 60, 60, 64, 67, 72, 67, 64, 62, 60]
+    notes = Notes.from_arrays(onset, onset + 0.45, pitch)
+    beats = beats_from_times(0.5 * np.arange(17), np.arange(17) % 4, numerator=4, denominator=4)
+    score = to_score(notes, beats, key=0)
+    root = ElementTree.fromstring(score.to_musicxml())
+    assert [e.text for e in root.iter("accidental")] == ["sharp", "natural"]
+    drawn = re.findall(r'class="accid">\s*<use xlink:href="#(E26\w)', score.to_svg()[0])
+    assert drawn == ["E262", "E261"]  # SMuFL: sharp, natural
 
 
 @pytest.mark.parametrize("key", [-7, 0, 6])

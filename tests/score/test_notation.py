@@ -64,6 +64,7 @@ def test_triplets():
         (0, 2, FOUR, ["half"]),
         (1, 3, FOUR, ["quarter", "quarter"]),  # a rest never hides the middle
         (0.5, 2, FOUR, ["eighth", "quarter"]),
+        (0, 3, FOUR, ["half", "quarter"]),
         (0, 3, THREE, ["measure"]),
         (1.5, 3, SIX, ["quarter."]),
     ],

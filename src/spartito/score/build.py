@@ -7,8 +7,8 @@ Job
 Method
     Beats come from the caller, from the file's own clock when its onsets agree with it, or from the notes
     (`analysis.beats`). Then, in this order: onsets to the grid (`notes.quantize`), hands (`notes.hands`), voices
-    and written lengths (`score.voices`), key and names (`score.spelling`), clefs (`score.layout`), note values
-    with ties and rests (`score.notation`), and partitura's classes to hold it all.
+    and written lengths (`score.voices`), key (`score.spelling`), everything that is printed (`score.assemble`), and
+    chord symbols (`score.chord_symbols`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from spartito.errors import MissingExtraError, NotesError, ParameterError
 from spartito.notes.hands import LEFT, RIGHT, named_hands, split_hands
 from spartito.notes.notes import Notes
 from spartito.notes.quantize import TICKS, chord_groups, quantize_onsets
-from spartito.score.layout import BASS, TREBLE, choose_clefs, octave_runs
-from spartito.score.notation import Bar, Piece, pieces, rest_pieces
+from spartito.score.assemble import assemble
+from spartito.score.chord_symbols import add_chord_symbols
+from spartito.score.notation import Bar
 from spartito.score.score import Score
-from spartito.score.spelling import estimate_key, spell
+from spartito.score.spelling import estimate_key
 from spartito.score.voices import separate_voices, written_ends
 
 __all__ = ["to_score"]
@@ -44,6 +45,7 @@ def to_score(
     tempo_hint: float | None = None,
     time_signature: tuple[int, int] | None = None,
     key: int | None = None,
+    chords=None,
     pedal: bool = True,
 ) -> Score:
     """A piano score of performed notes.
@@ -63,6 +65,8 @@ def to_score(
         Numerator and denominator, when beats must be found.
     key : int, optional
         Key signature in sharps (negative: flats); found in the notes when not given.
+    chords : sequence of objects with `start`, `end` (seconds) and `label` (Harte), optional
+        Written over the staff; those of `analysis` when not given, none for an empty sequence.
     pedal : bool
         Write pedal marks.
 
@@ -84,19 +88,24 @@ def to_score(
         raise NotesError("no notes: a score needs at least one pitched note")
     beats = _find_beats(notes, analysis, tempo_hint=tempo_hint, time_signature=time_signature)
     table = _quantized(played, beats)
-    bars = _bars(table, beats)
+    bars, shift = _bars(table, beats)
     _voices(table, bars)
     fifths, mode = (key, None) if key is not None else estimate_key(table.pitch, table.end - table.onset, table.onset)
-    return _assemble(
+    score = assemble(
         table,
         bars,
         beats,
+        shift=shift,
         fifths=fifths,
         mode=mode,
         pedal=notes.pedal if pedal else np.zeros((0, 2)),
         title=title if title is not None else notes.title,
         composer=composer if composer is not None else notes.composer,
     )
+    if chords is None:
+        chords = getattr(analysis, "chords", ())
+    add_chord_symbols(score.part, chords, beats, bars, shift=shift, fifths=fifths, mode=mode)
+    return score
 
 
 @dataclass
@@ -207,8 +216,11 @@ def _grace_events(time: np.ndarray, group: np.ndarray, notes: Notes) -> np.ndarr
 # -- bars ---------------------------------------------------------------------------------------------------
 
 
-def _bars(table: _Table, beats: Beats) -> list[Bar]:
-    """Measures from the first note to the last, by the downbeats; ticks of `table` are moved to begin at 0."""
+def _bars(table: _Table, beats: Beats) -> tuple[list[Bar], int]:
+    """Measures from the first note to the last, by the downbeats; ticks of `table` are moved to begin at 0.
+
+    The second value is how far they were moved.
+    """
     down = np.flatnonzero(beats.positions == 0)
     places = np.round(beats.quarters[down] * TICKS).astype(np.int64)
     index = [mark[0] for mark in beats.signatures]
@@ -247,7 +259,7 @@ def _bars(table: _Table, beats: Beats) -> list[Bar]:
     shift = bars[0].start
     table.onset -= shift
     table.held -= shift
-    return [Bar(b.start - shift, b.end - shift, b.numerator, b.denominator, b.missing) for b in bars]
+    return [Bar(b.start - shift, b.end - shift, b.numerator, b.denominator, b.missing) for b in bars], int(shift)
 
 
 # -- voices and lengths -------------------------------------------------------------------------------------
@@ -304,199 +316,3 @@ def _join_idle_voice(table: _Table, rows: np.ndarray, starts: np.ndarray) -> Non
         carried = table.end[rows][(bar < b) & ~lower].max(initial=-1) > table.onset[low].min()
         if not (clash & ~alike).any() and not carried:
             table.voice[low] = 0
-
-
-# -- partitura ----------------------------------------------------------------------------------------------
-
-
-def _assemble(table, bars, beats, *, fifths, mode, pedal, title, composer) -> Score:
-    import partitura.score as ps
-
-    part = ps.Part("P1", part_name="Piano", quarter_duration=TICKS)
-    for number, bar in enumerate(bars, start=0 if bars[0].missing else 1):
-        part.add(ps.Measure(number=number, name=str(number)), bar.start, bar.end)
-    shown = None
-    for bar in bars:
-        if (bar.numerator, bar.denominator) != shown:
-            shown = (bar.numerator, bar.denominator)
-            part.add(ps.TimeSignature(*shown), bar.start)
-    part.add(ps.KeySignature(fifths, mode), 0)
-    part.add(_tempo(ps, beats, bars[0]), 0)
-    starts = np.array([b.start for b in bars])
-    spelled = spell(table.onset / TICKS, np.maximum(table.end - table.onset, 1) / TICKS, table.pitch, fifths=fifths)
-    for hand, staff, default in ((RIGHT, 1, TREBLE), (LEFT, 2, BASS)):
-        rows = np.flatnonzero(table.hand == hand)
-        clefs = choose_clefs(
-            np.searchsorted(starts, table.onset[rows], side="right") - 1,
-            table.pitch[rows],
-            bars=len(bars),
-            default=default,
-        )
-        for b, clef in enumerate(clefs):
-            if b == 0 or clef != clefs[b - 1]:
-                part.add(ps.Clef(staff, clef, 2 if clef == TREBLE else 4, 0), bars[b].start)
-        for high in (True, False):
-            if rows.size:
-                for start, stop in octave_runs(table.onset[rows], table.pitch[rows], high=high):
-                    end = int(table.end[rows][table.onset[rows] == stop].max())
-                    sign = ps.OctaveShiftDirection("down" if high else "up", staff=staff)
-                    part.add(sign, start, max(end, start + 1))
-        for voice in (0, 1):
-            mine = rows[table.voice[rows] == voice]
-            _write_voice(ps, part, table, spelled, mine, bars, staff=staff, voice=2 * (staff - 1) + voice + 1)
-    _write_pedal(ps, part, pedal, beats, bars, table)
-    piece = ps.Score(part, work_title=title or None, title=title or None, composer=composer or None)
-    return Score(piece)
-
-
-def _tempo(ps, beats: Beats, bar: Bar):
-    bpm = beats.tempo
-    if bar.compound:
-        return ps.Tempo(max(1, round(bpm / (bar.beat / TICKS))), "q.")
-    if bar.beat == 2 * TICKS:
-        return ps.Tempo(max(1, round(bpm / 2)), "h")
-    return ps.Tempo(max(1, round(bpm)), "q")
-
-
-def _write_voice(ps, part, table, spelled, rows, bars, *, staff: int, voice: int) -> None:
-    """Notes, ties, rests and triplets of one voice."""
-    by_bar: dict[int, list] = {}
-    starts = np.array([b.start for b in bars])
-    graces: dict[int, list[int]] = {}
-    chords: dict[int, list[int]] = {}
-    for i in rows:
-        (graces if table.grace[i] else chords).setdefault(int(table.onset[i]), []).append(int(i))
-    for onset in sorted(chords):
-        end = int(min(table.end[chords[onset][0]], bars[-1].end))
-        b = int(np.searchsorted(starts, onset, side="right")) - 1
-        at = onset
-        while at < end and b < len(bars):
-            stop = min(end, bars[b].end)
-            by_bar.setdefault(b, []).append((at, stop, onset))
-            at, b = stop, b + 1
-    last: dict[int, object] = {}  # row -> its last printed note, to tie the next part to
-    for b, bar in enumerate(bars):
-        spans = by_bar.get(b, [])
-        if not spans and voice % 2 == 0:  # the second voice is silent: nothing is printed
-            continue
-        triplets = _triplet_beats(spans, bar)
-        printed: list[tuple[Piece, list]] = []
-        at = bar.start
-        for start, stop, onset in spans:
-            if start > at:
-                _rests(ps, part, at, start, bar, triplets, staff, voice, printed)
-            for piece in pieces(start, stop, bar, triplets):
-                drawn = []
-                for i in chords[onset]:
-                    note = ps.Note(
-                        step=str(spelled["step"][i]),
-                        octave=int(spelled["octave"][i]),
-                        alter=int(spelled["alter"][i]) or None,
-                        id=f"n{table.index[i]}" if i not in last else f"n{table.index[i]}t{piece.start}",
-                        voice=voice,
-                        staff=staff,
-                        symbolic_duration=_symbolic(piece),
-                    )
-                    part.add(note, piece.start, piece.end)
-                    if i in last:
-                        note.tie_prev, last[i].tie_next = last[i], note
-                    last[i] = note
-                    drawn.append(note)
-                if piece.start == onset:
-                    _graces(ps, part, table, spelled, graces.get(onset, []), drawn[-1], staff, voice)
-                printed.append((piece, drawn))
-            at = stop
-        if at < bar.end:
-            _rests(ps, part, at, bar.end, bar, triplets, staff, voice, printed)
-        _tuplets(ps, part, printed, bar)
-
-
-def _symbolic(piece: Piece) -> dict:
-    value = {"type": piece.kind, "dots": piece.dots}
-    if piece.triplet:
-        value.update(actual_notes=3, normal_notes=2)
-    return value
-
-
-def _triplet_beats(spans, bar: Bar) -> set[int]:
-    """First ticks of the beats of `bar` in which something lies on thirds or sixths and not on eighths."""
-    if bar.compound:
-        return set()
-    origin, beat = bar.start - bar.missing, bar.beat
-    found = set()
-    for start, stop, _ in spans:
-        for tick in (start, stop):
-            if (tick - origin) % beat % (TICKS // 8):
-                found.add(origin + (tick - origin) // beat * beat)
-    return found
-
-
-def _rests(ps, part, start, stop, bar, triplets, staff, voice, printed) -> None:
-    for piece in rest_pieces(start, stop, bar, triplets):
-        hidden = voice % 2 == 0  # gaps of a second voice stay empty
-        if hidden and not piece.triplet:
-            continue
-        whole = piece.kind == "measure"
-        rest = ps.Rest(
-            id=None,
-            voice=voice,
-            staff=staff,
-            symbolic_duration=None if whole else _symbolic(piece),
-        )
-        part.add(rest, piece.start, piece.end)
-        printed.append((piece, [rest]))
-
-
-def _graces(ps, part, table, spelled, rows, main, staff, voice) -> None:
-    previous = None
-    for i in sorted(rows, key=lambda i: table.seconds[i]):
-        note = ps.GraceNote(
-            "acciaccatura",
-            step=str(spelled["step"][i]),
-            octave=int(spelled["octave"][i]),
-            alter=int(spelled["alter"][i]) or None,
-            id=f"n{table.index[i]}",
-            voice=voice,
-            staff=staff,
-            symbolic_duration={"type": "eighth", "dots": 0},
-        )
-        part.add(note, main.start.t, main.start.t)
-        if previous is not None:
-            note.grace_prev, previous.grace_next = previous, note
-        previous = note
-    if previous is not None:
-        previous.grace_next = main
-
-
-def _tuplets(ps, part, printed, bar: Bar) -> None:
-    """One bracket per triplet beat."""
-    origin, beat = bar.start - bar.missing, bar.beat
-    groups: dict[int, list] = {}
-    for piece, drawn in printed:
-        if piece.triplet:
-            groups.setdefault((piece.start - origin) // beat, []).append(drawn)
-    for group in groups.values():
-        tuplet = ps.Tuplet(group[0][0], group[-1][0], actual_notes=3, normal_notes=2)
-        part.add(tuplet, group[0][0].start.t, group[-1][0].end.t)
-
-
-def _write_pedal(ps, part, pedal, beats, bars, table) -> None:
-    """Sustain pedal as brackets under the lower staff, on the half beats nearest to what was done.
-
-    Pedals shorter than a beat are the player's own affair: a page that shows them all cannot be read.
-    """
-    if len(pedal) == 0:
-        return
-    shift = np.round(float(np.median(beats.to_quarters(table.seconds) * TICKS - table.onset)))
-    ticks = beats.to_quarters(pedal) * TICKS - shift
-    beat = bars[0].beat
-    grid = max(1, beat // 3 if bars[0].compound else beat // 2)
-    ticks = np.round(ticks / grid).astype(int) * grid
-    finish = bars[-1].end
-    reached = 0
-    for start, stop in ticks:
-        start, stop = max(int(start), reached), min(int(stop), finish)
-        if stop - start < beat or start >= finish:
-            continue
-        part.add(ps.SustainPedalDirection(line=True, staff=2), start, stop)
-        reached = stop

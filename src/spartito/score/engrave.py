@@ -13,12 +13,13 @@ import re
 from itertools import pairwise
 
 from spartito.errors import MissingExtraError, NotesError
-from spartito.score.musicxml import timed_notes
+from spartito.score.signs import timed_notes
 
 __all__ = ["engrave"]
 
 PAGE_WIDTH, PAGE_HEIGHT = 2100, 2970  # A4 in tenths of a millimetre
 MARGIN = 120  # tenths of a millimetre
+HEADER_SPACE = 4.0  # staff spaces between title and music, with room for chord symbols
 TITLE_SIZE = 1.7  # against the text of the page
 SCALE = 88  # per cent: a staff of 6.3 mm, usual for piano music
 _VALUES = {  # quarter notes: (type, dots), longest first
@@ -56,6 +57,7 @@ def engrave(musicxml: bytes) -> list[str]:
             "pageHeight": PAGE_HEIGHT * 100 // SCALE,
             "scale": SCALE,
             "header": "auto",
+            "bottomMarginHeader": HEADER_SPACE,
             "pageMarginLeft": MARGIN,
             "pageMarginRight": MARGIN,
             "pageMarginTop": MARGIN,

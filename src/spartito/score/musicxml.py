@@ -1,8 +1,8 @@
 """MusicXML that notation programs and engravers understand.
 
 partitura writes the notes, voices, ties and signatures; this file adds what its writer leaves out: title and
-composer in their places, the printed tempo, beams, octave signs, whole-bar rests, the double bar at the end and the
-brace of a piano, and puts the file into the compressed container when asked.
+composer in their places, the printed tempo, chord symbols, accidentals, beams, octave signs, whole-bar rests, the
+double bar at the end and the brace of a piano, and puts the file into the compressed container when asked.
 
 Source: MusicXML 4.0 (W3C Music Notation Community Group, https://www.w3.org/2021/06/musicxml40/).
 """
@@ -14,10 +14,11 @@ import zipfile
 from pathlib import Path
 
 from spartito import __version__
+from spartito.score.chord_symbols import place_harmonies
+from spartito.score.signs import beam, timed_notes, write_accidentals
 
-__all__ = ["musicxml", "timed_notes", "write_mxl"]
+__all__ = ["musicxml", "parse_musicxml", "write_mxl"]
 
-_FLAGS = {"eighth": 1, "16th": 2, "32nd": 3, "64th": 4, "128th": 5}
 _UNITS = {"q": ("quarter", 0), "q.": ("quarter", 1), "h": ("half", 0), "e": ("eighth", 0)}
 _DOCTYPE = (
     b'<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
@@ -97,11 +98,13 @@ def _finish_part(part, source, etree) -> None:
         if missing:
             measure.set("implicit", "yes")
         _attributes(measure, etree, two_staves=two_staves and bar is bars[0])
-        _beam(measure, divisions=divisions, metre=metre, missing=missing, etree=etree)
+        beam(measure, divisions=divisions, metre=metre, missing=missing, etree=etree)
         for rest in measure.iter("rest"):
             note = rest.getparent()
             if note.find("type") is None and note.findtext("duration") == str(length):
                 rest.set("measure", "yes")
+    write_accidentals(part, etree)
+    place_harmonies(source, measures, starts, etree)
     for tempo in source.iter_all(ps.Tempo):
         _at(measures, starts, tempo.start.t, _metronome(tempo, etree), etree)
     for number, sign in enumerate(source.iter_all(ps.OctaveShiftDirection)):
@@ -140,21 +143,6 @@ def _attributes(measure, etree, *, two_staves: bool) -> None:
         attributes[:] = sorted(attributes, key=lambda e: order.index(e.tag) if e.tag in order else len(order))
 
 
-def timed_notes(measure, *, begin: int = 0):
-    """Every <note> of a <measure> and the tick where it starts, counted on from `begin`."""
-    cursor = onset = begin
-    for child in measure:
-        duration = int(child.findtext("duration") or 0)
-        if child.tag == "backup":
-            cursor -= duration
-        elif child.tag == "forward":
-            cursor += duration
-        elif child.tag == "note":
-            if child.find("chord") is None:
-                onset, cursor = cursor, cursor + duration
-            yield child, onset
-
-
 def _at(measures, starts, tick: int, direction, etree, *, closing: bool = False, staff: str = "") -> None:
     """Insert a direction before the first note (of that staff) at or after `tick`, or after the last before it."""
     import bisect
@@ -184,70 +172,6 @@ def _at(measures, starts, tick: int, direction, etree, *, closing: bool = False,
         measure.insert(measure.index(best), direction)
 
 
-# -- beams --------------------------------------------------------------------------------------------------
-
-
-def _beam(measure, *, divisions: int, metre: tuple[int, int], missing: int, etree) -> None:
-    """Join flagged notes of one voice inside a beat (inside half a bar for plain eighths in 4/4 and 2/2)."""
-    unit = 4 * divisions // metre[1]
-    beat = 3 * unit if metre[0] % 3 == 0 and metre[1] >= 8 else unit
-    voices: dict[str, list] = {}
-    for note, onset in timed_notes(measure, begin=missing):
-        if note.find("chord") is None and note.find("grace") is None:
-            duration = int(note.findtext("duration") or 0)
-            voices.setdefault(note.findtext("voice", "1"), []).append((onset, duration, note))
-    for events in voices.values():
-        group: list = []
-        for i, (start, _, note) in enumerate(events):
-            flags = _FLAGS.get(note.findtext("type", ""), 0) if note.find("rest") is None else 0
-            joined = bool(group) and flags and _same_group(group, (start, flags), beat, metre)
-            adjacent = i > 0 and events[i - 1][0] + events[i - 1][1] == start
-            if not (joined and adjacent):
-                _draw(group, beat, etree)
-                group = []
-            if flags:
-                group.append((start, flags, note))
-        _draw(group, beat, etree)
-
-
-def _same_group(group, new, beat: int, metre: tuple[int, int]) -> bool:
-    first, start = group[0][0], new[0]
-    if first // beat == start // beat:
-        return True
-    plain = all(flags == 1 for _, flags, *_ in group) and new[1] == 1
-    plain = plain and all(note.find("time-modification") is None for _, _, note in group)
-    return plain and metre in ((4, 4), (2, 2)) and first // (2 * beat) == start // (2 * beat) and metre[1] == 4
-
-
-def _draw(group, beat: int, etree) -> None:
-    if len(group) < 2:
-        return
-    flags = [f for _, f, _ in group]
-    for i, (_, count, note) in enumerate(group):
-        elements = []
-        for level in range(1, count + 1):
-            before = i > 0 and flags[i - 1] >= level
-            after = i + 1 < len(group) and flags[i + 1] >= level
-            if before and after:
-                text = "continue"
-            elif before:
-                text = "end"
-            elif after:
-                text = "begin"
-            else:
-                text = "backward hook" if i > 0 else "forward hook"
-            element = etree.Element("beam", number=str(level))
-            element.text = text
-            elements.append(element)
-        # after staff, before notations
-        place = len(note)
-        notations = note.find("notations")
-        if notations is not None:
-            place = note.index(notations)
-        for offset, element in enumerate(elements):
-            note.insert(place + offset, element)
-
-
 def write_mxl(content: bytes, path: Path) -> None:
     """Compressed MusicXML: a zip archive with a table of contents."""
     container = (
@@ -258,3 +182,19 @@ def write_mxl(content: bytes, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("META-INF/container.xml", container)
         archive.writestr("score.musicxml", content)
+
+
+def parse_musicxml(path: Path):
+    """Root element of a MusicXML file, compressed or not."""
+    from lxml import etree
+
+    if path.suffix.lower() != ".mxl":
+        return etree.parse(str(path)).getroot()
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        container = (
+            etree.fromstring(archive.read("META-INF/container.xml")) if "META-INF/container.xml" in names else None
+        )
+        listed = [] if container is None else [e.get("full-path") for e in container.iter("{*}rootfile")]
+        inside = next(name for name in (*listed, *names) if name in names and not name.startswith("META-INF"))
+        return etree.fromstring(archive.read(inside))

@@ -178,6 +178,8 @@ def _readable(start: int, end: int, bar: Bar, *, dots: int, rest: bool) -> bool:
     if rest:
         if bar.compound:
             return (first >= 2 and inside < 2) or (first >= inside and dots == 0 and inside < 2)
+        if dots and inside >= 2:  # a dotted half rest in 4/4 would hide the middle of the bar
+            return False
         return first > inside or (first >= inside and not dots and inside <= 1)
     if first >= inside:
         return not (dots and inside == 3 and first == 3)

@@ -136,6 +136,9 @@ def load_score(path) -> Score:
         import partitura
     except ImportError as error:
         raise MissingExtraError("partitura", extra="score", purpose="reading a score") from error
+    from spartito.score.chord_symbols import read_harmonies
+    from spartito.score.musicxml import parse_musicxml
+
     path = Path(path)
     if not path.is_file():
         raise NotesError(f"no such score: {path}")
@@ -145,6 +148,8 @@ def load_score(path) -> Score:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             loaded = partitura.load_musicxml(str(path))
+        if loaded.parts:
+            read_harmonies(parse_musicxml(path), loaded.parts[0])
         if not loaded.parts or not len(loaded.parts[0].notes):
             raise NotesError(f"{path.name} holds no notes")
     except NotesError:
