@@ -39,9 +39,18 @@ from torch.nn import functional as F
 from spartito.errors import ParameterError
 from spartito.models.onsets_frames import OnsetsFrames, OnsetsFramesConfig
 from spartito.models.pianotree import STEPS
-from spartito.models.pianotree_decoder import KEY_EVIDENCE, KEYS, LOWEST_KEY, PianoTreeConfig, PianoTreeDecoder
+from spartito.models.pianotree_decoder import (
+    KEY_EVIDENCE,
+    KEYS,
+    LOWEST_KEY,
+    Choice,
+    ForcedNotes,
+    NoteLogits,
+    PianoTreeConfig,
+    PianoTreeDecoder,
+)
 
-__all__ = ["TYPES", "ArrangerConfig", "ArrangerNetwork", "Encoded", "Gaussian"]
+__all__ = ["TYPES", "ArrangerConfig", "ArrangerNetwork", "Encoded", "Gaussian", "Learned"]
 
 TYPES = ("a2s", "a2s-nochd", "supervised", "supervised+kl")
 BEATS = 8  # of a segment
@@ -199,6 +208,15 @@ class Encoded(NamedTuple):
     keys: Tensor | None  # (B, 32, 88, 6) logits
 
 
+class Learned(NamedTuple):
+    """What `ArrangerNetwork.forward` gives to the loss."""
+
+    encoded: Encoded
+    chords: tuple[Tensor, Tensor, Tensor] | None  # logits of root, chroma, bass
+    features: Tensor | None  # (B, 32, 3)
+    notes: NoteLogits | ForcedNotes
+
+
 class ArrangerNetwork(nn.Module):
     """See the module's text. Sub-modules are named and ordered as in the published weights."""
 
@@ -292,6 +310,56 @@ class ArrangerNetwork(nn.Module):
             return None, None
         heard = self.feat_dec(audio, truth, ratio=ratio, coin=coin or random.random)
         return heard, self.feat_emb_layer(heard)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        chords: Tensor | None = None,
+        prompt: Tensor | None = None,
+        condition: Tensor | None = None,
+        *,
+        truth: Tensor,
+        features: Tensor | None = None,
+        sampled: bool = True,
+        noise: float | None = None,
+        ratios: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        coin: Callable[[], float] = random.random,
+        compat: bool = False,
+        forced: bool = False,
+        heard: Tensor | None = None,
+        forget: Tensor | None = None,
+    ) -> Learned:
+        """One pass of training.
+
+        Parameters
+        ----------
+        inputs, chords, prompt, condition : see `hear` and `encode`
+        truth : (B, 32, 16, 6) int, features : (B, 32, 3)
+        sampled : draw the latents; else their means
+        noise : standard deviation of a symbolic code that is drawn, in place of the encoder's (stage 3a)
+        ratios, coin : probabilities of the truth on time, note and chord axes, and where chance comes from
+        forced : `PianoTreeDecoder.forced` with `heard` and `forget`, in place of coins on its axes
+        """
+        encoded = self.encode(self.hear(inputs), chords, prompt if noise is None else None, condition)
+
+        def value(gaussian):
+            return None if gaussian is None else gaussian.sample() if sampled else gaussian.mean
+
+        audio, chord, symbol = value(encoded.audio), value(encoded.chord), value(encoded.symbol)
+        if noise is not None and self.config.has_symbols:
+            symbol = noise * torch.randn(len(audio), self.config.symbol_latent, device=audio.device)
+        told = None
+        if chord is not None:
+            told = self.chord_dec(chord, chords, ratio=ratios[2], coin=coin, compat=compat)
+        heard_features, embedded = self.features_of(audio, features, ratio=ratios[0], coin=coin)
+        z = self.code(audio, chord, symbol, condition)
+        extra = {"local": encoded.local, "keys": encoded.keys, "truth": truth}
+        if forced:
+            notes = self.pianotree_dec.forced(z, embedded, heard=heard, forget=forget, **extra)
+        else:
+            choice = Choice(compat=compat)
+            notes = self.pianotree_dec(z, embedded, ratios=ratios[:2], coin=coin, choice=choice, **extra)
+        return Learned(encoded, told, heard_features, notes)
 
     @torch.no_grad()
     def arrange(self, inputs: Tensor, chords=None, prompt=None, condition=None, *, choice, stop_early=True) -> Tensor:

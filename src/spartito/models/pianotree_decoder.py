@@ -321,10 +321,11 @@ class PianoTreeDecoder(nn.Module):
         g = self.dec_time_to_notes_hid(s)
         most = int(count[0]) + 1
         rows = [int((count >= k).sum()) for k in range(most)]  # that have a slot k + 1: notes and the end mark
-        told = F.linear(notes[:, :most], gru.weight_ih_l0[:, units:])
         states = []
-        for k, n in enumerate(rows):
-            g = _gates(fixed[:n] + told[:n, k], F.linear(g[:n], gru.weight_hh_l0, gru.bias_hh_l0), g[:n])
+        for k, n in enumerate(rows):  # slices of slices: their gradients are no larger than they
+            fixed, notes, g = fixed[:n], notes[:n], g[:n]
+            told = F.linear(notes[:, k], gru.weight_ih_l0[:, units:])
+            g = _gates(fixed + told, F.linear(g, gru.weight_hh_l0, gru.bias_hh_l0), g)
             states.append(g)
         row = torch.cat([order[:n] for n in rows])
         slot = torch.cat([torch.full((n,), k + 1, device=device) for k, n in enumerate(rows)])

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from spartito.errors import ParameterError
+from spartito.training.cli_arranger import attach as attach_arranger
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Train models on your own data.", add_completion=False)
+attach_arranger(app)
 
 
 @app.command("prepare")
@@ -24,6 +26,15 @@ def prepare(
     soundfont: Annotated[
         list[Path] | None, typer.Option(help="To play MIDI on; all that are found if not given.")
     ] = None,
+    sfz: Annotated[
+        list[str] | None,
+        typer.Option(help="Sampled pianos to play MIDI on: FILE, or FILE@74=0,77=127 with controllers set."),
+    ] = None,
+    computed: Annotated[int, typer.Option(help="Computed pianos to play MIDI on, by turns with --sfz.")] = 0,
+    rooms: Annotated[
+        float,
+        typer.Option(help="Share of what is played on --sfz and --computed, or of recordings (0 or 1), in rooms."),
+    ] = -1.0,
     hours: Annotated[float, typer.Option(help="Of recordings made from MIDI.")] = 5.0,
     protocol: Annotated[str, typer.Option(help="strict: no test composition in training; all.")] = "strict",
     seed: int = 0,
@@ -48,7 +59,22 @@ def prepare(
         recordings += list_maestro(maestro)
     if folder:
         recordings += list_folder(folder)
-    if midi:
+    exclude = [r for r in recordings if r.split == "test"] if protocol == "strict" else []
+    if midi and (sfz or computed):
+        commands.prepare_banks(
+            midi,
+            store,
+            sampled=sfz or [],
+            computed=computed,
+            hours=hours,
+            rooms=0.5 if rooms < 0 else rooms,
+            seed=seed,
+            semitones=semitones,
+            split=split,
+            exclude=exclude,
+            report=typer.echo,
+        )
+    elif midi:
         commands.prepare_midi(
             midi,
             store,
@@ -57,11 +83,11 @@ def prepare(
             seed=seed,
             semitones=semitones,
             split=split,
-            exclude=[r for r in recordings if r.split == "test"] if protocol == "strict" else [],
+            exclude=exclude,
             report=typer.echo,
         )
     elif recordings:
-        typer.echo(commands.prepare_recordings(recordings, store, report=typer.echo))
+        typer.echo(commands.prepare_recordings(recordings, store, rooms=rooms > 0, seed=seed, report=typer.echo))
     else:
         raise ParameterError("give at least one of --maps, --maestro, --folder, --midi")
 
@@ -94,6 +120,62 @@ def transcription(
         settings=set_ or [],
         initial=initial,
         card=card,
+        report=typer.echo,
+    )
+    typer.echo(f"model: {folder}")
+
+
+@app.command("bands")
+def bands(
+    store: Annotated[Path, typer.Argument(help="Folder for the recordings; they go to STORE/SPLIT.")],
+    pop909: Annotated[Path, typer.Option(help="POP909, the folder that holds its songs.")],
+    soundfont: Annotated[list[Path], typer.Option(help="To play on; TimGM6mb for the test split, others else.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    excerpts: Annotated[int | None, typer.Option(help="How many; one of every song if not given.")] = None,
+    seconds: Annotated[float, typer.Option(help="Of each excerpt.")] = 72.0,
+    seed: int = 0,
+):
+    """Make recordings of bands from the piano arrangements of POP909, with beats, chords and arrangement as labels.
+
+    Songs come in random order and what is there already is passed over: the command can be stopped and called again.
+    """
+    from spartito.training.bands import make_bands
+
+    make_bands(
+        pop909,
+        store,
+        split=split,
+        soundfonts=soundfont,
+        excerpts=excerpts,
+        seconds=seconds,
+        seed=seed,
+        report=typer.echo,
+    )
+
+
+@app.command("analysis")
+def analysis(
+    store: Annotated[Path, typer.Argument(help="Bands to train on: one split of a store that `train bands` made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; an interrupted one goes on.")],
+    validation: Annotated[Path | None, typer.Option(help="Another split, to be measured.")] = None,
+    config: Annotated[str, typer.Option(help="tiny or small.")] = "small",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Setting, as loop.steps=1000.")] = None,
+    initial: Annotated[Path | None, typer.Option(help="model.safetensors to start from.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "my-analyzer",
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "not stated",
+    data: Annotated[str, typer.Option(help="What it was trained on, for the card.")] = "not stated",
+):
+    """Train the network of `spartito analyze`: beats, bars, chords, key and melody; writes OUTPUT/model."""
+    from spartito.training.analysis import train_analysis
+
+    folder = train_analysis(
+        store,
+        output,
+        validation=validation,
+        config=config,
+        settings=set_ or [],
+        initial=initial,
+        card={"name": name, "licence": licence, "data": data},
         report=typer.echo,
     )
     typer.echo(f"model: {folder}")

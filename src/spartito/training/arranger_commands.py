@@ -1,0 +1,152 @@
+"""Training one stage of an arranger from prepared data, as a function: `spartito train arranger` only calls it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from spartito.errors import ModelError, ParameterError
+from spartito.files import atomic_path
+from spartito.models.arranger import TYPES, ArrangerConfig, ArrangerNetwork
+from spartito.training import arranger as job
+from spartito.training.commands import override
+from spartito.training.data.arrangements import open_pieces
+from spartito.training.loop import adamw, fit, one_cycle
+
+__all__ = ["recipe_of", "train_arranger"]
+
+LATER_RATE = {"small": 0.5, "tiny": 0.5, "paper": 0.1}  # learning rate of stages 2, 3a, 3b beside that of stage 1
+
+
+def recipe_of(config: str, *, type: str, stage: str, settings: Sequence[str] = ()) -> job.ArrangerRecipe:
+    """The recipe of a configuration for a type and stage, with changes ("loop.steps=1000", ...)."""
+    if config not in job.CONFIGS:
+        raise ParameterError(f"the configuration is one of {', '.join(job.CONFIGS)}, not {config!r}")
+    if type not in TYPES:
+        raise ParameterError(f"the type is one of {', '.join(TYPES)}, not {type!r}")
+    if stage not in job.STAGES or (type.startswith("supervised") and stage != "1"):
+        stages = "1" if type.startswith("supervised") else ", ".join(job.STAGES)
+        raise ParameterError(f"the stage of {type} is one of {stages}, not {stage!r}")
+    recipe = job.CONFIGS[config]
+    loop = recipe.loop
+    if stage != "1":
+        loop = replace(loop, learning_rate=LATER_RATE[config] * loop.learning_rate)
+    recipe = replace(recipe, network=getattr(ArrangerConfig, config)(type), loop=loop, stage=stage)
+    return override(recipe, settings)
+
+
+def train_arranger(
+    store: Path,
+    output: Path,
+    *,
+    stage: str = "1",
+    type: str = "a2s",
+    config: str = "small",
+    init: Path | None = None,
+    transcriber: Path | None = None,
+    quantised: Path | None = None,
+    settings: Sequence[str] = (),
+    card: dict | None = None,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Train one stage, or go on with the run in `output`, which it returns.
+
+    Parameters
+    ----------
+    store : folder of `prepare-arranger` with `train` and perhaps `validation`; for `paper` that of stretched recordings
+    stage : "1", "2", "3a", "3b"; all but the first need `init`
+    init : a run folder, a folder of weights or a `model.safetensors`
+    transcriber : folder of Onsets and Frames weights (`spartito convert`) for the first stage of `paper`
+    quantised : folder of quantised songs, for `paper`
+    settings : changes to the configuration
+    card : name, licence, data for `config.json`
+    """
+    recipe = recipe_of(config, type=type, stage=stage, settings=settings)
+    if stage != "1" and init is None and not Path(output, "checkpoint.pt").exists():
+        raise ParameterError(f"stage {stage} starts from another one: give --init with its run")
+    network = job.new_network(recipe)
+    if init is not None:
+        load_state(network, Path(init))
+    elif transcriber is not None and recipe.network.transcriber:
+        load_state(network.transcriber, Path(transcriber))
+    published = not recipe.fast
+    if recipe.network.transcriber:
+        from spartito.training.data.stretched import open_songs, paper_batches, paper_validation
+
+        if quantised is None:
+            raise ParameterError("the paper's configuration hears recordings: give --quantised with the songs")
+        songs = open_songs(Path(store), Path(quantised))
+        batch_at, validate = paper_batches(songs["train"], recipe), paper_validation(songs["validation"], recipe)
+    else:
+        train = open_pieces(Path(store, "train") if Path(store, "train").is_dir() else store)
+        if not train:
+            raise ParameterError(f"{store} holds no prepared recordings: see `spartito train prepare-arranger`")
+        kept = open_pieces(Path(store, "validation"))
+        batch_at, validate = job.batches(train, recipe), job.make_validation(kept, recipe) if kept else None
+        report(f"{len(train)} recordings, {sum(len(p.rows) for p in train)} segments")
+    output = Path(output)
+    state = fit(
+        network,
+        loss=job.loss(recipe),
+        batch_at=batch_at,
+        config=recipe.loop,
+        folder=output,
+        validate=validate,
+        optimizer=job.adam if published else adamw,
+        rate=job.exponential if published else one_cycle,
+        progress=lambda _, entry: report(json.dumps(entry)),
+    )
+    write_run(output, state, recipe, card or {}, init)
+    return output
+
+
+def write_run(output: Path, state: dict, recipe: job.ArrangerRecipe, card: dict, init: Path | None) -> None:
+    """`model.safetensors` (float16) and `config.json` of a run."""
+    from safetensors.torch import save
+
+    half = {k: v.detach().cpu().to(torch.float16 if v.is_floating_point() else v.dtype) for k, v in state.items()}
+    with atomic_path(output / "model.safetensors") as path:
+        path.write_bytes(save({k: v.contiguous() for k, v in half.items()}))
+    described = {
+        "name": output.name,
+        "job": "arrangement",
+        "architecture": recipe.network.type,
+        "licence": "not stated",
+        "data": "not stated",
+        "summary": "",
+        **card,
+        "stage": recipe.stage,
+        "input": "mel" if recipe.network.transcriber else "frames",
+        "network": recipe.network.to_dict(),
+        "recipe": asdict(recipe),
+        "init": None if init is None else Path(init).name,
+        "metrics": {},
+    }
+    with atomic_path(output / "config.json") as path:
+        path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def load_state(network: ArrangerNetwork, source: Path) -> None:
+    """Load the weights of a run (its checkpoint's average) or of a folder or file of weights.
+
+    Raises ModelError when they are of another layout or not there.
+    """
+    from safetensors.torch import load_file
+
+    if (source / "checkpoint.pt").exists():
+        state = torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
+    else:
+        path = source / "model.safetensors" if source.is_dir() else source
+        if not path.exists():
+            raise ModelError(f"{source} holds neither checkpoint.pt nor model.safetensors")
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights in {source} are of another layout: {str(error).splitlines()[1].strip()}"
+        ) from error
