@@ -16,7 +16,7 @@ harder. Excerpts are taken evenly over the store. Rows of the tables:
 
 Conditions: `annotated`, everyone is given the beats and chords of the song, which leaves the arranging; `estimated`,
 `spartito.analyze` finds them and the results are still measured on the annotated beats. Targets: `include` is melody +
-bridge + piano of POP909, `omit` bridge + piano. Measures: see `spartito.evaluation.cover`. A peer is a shell command
+bridge + piano of POP909 (only recordings in which the melody is heard), `omit` bridge + piano. Measures: see `spartito.evaluation.cover`. A peer is a shell command
 that gets the recording and knows neither beats nor chords; `{input}`, `{output}`, `{folder}`, `{python}` are replaced.
 
 With `--stages` one song goes through `analyze`, `cover` with that model, its score and its sound, on one core and on
@@ -84,6 +84,7 @@ class Excerpt:
     beats: Beats
     chords: tuple[Chord, ...]
     tracks: dict[str, np.ndarray]
+    sung: bool = True  # whether the recording has the melody
 
     def notes(self, *names: str) -> Notes:
         table = np.vstack([self.tracks[name] for name in names])
@@ -109,8 +110,9 @@ def read_excerpts(folder: Path, count: int | None) -> list[Excerpt]:
             band.name,
             band.audio,
             beats_of(band.beats, band.positions),
-            tuple(Chord(*span) for span in band.chords),
+            tuple(Chord(*span) for span in band.chords if span[1] > span[0]),
             {name: getattr(band, name) for name in TARGETS["include"]},
+            sung=band.meta.get("lead") is not None,
         )
         for band in bands
     ]
@@ -202,6 +204,8 @@ def compare(excerpts: list[Excerpt], systems: dict[str, Callable], conditions, t
         for condition in conditions:
             analysis = analysed(excerpt, condition)
             for target in targets:
+                if target == "include" and not excerpt.sung:
+                    continue
                 for name, system in systems.items():
                     start = time.perf_counter()
                     try:
