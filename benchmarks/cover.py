@@ -15,9 +15,10 @@ harder. Excerpts are taken evenly over the store. Rows of the tables:
     ...           `cover` with each model, greedy, not performed; peers
 
 Conditions: `annotated`, everyone is given the beats and chords of the song, which leaves the arranging; `estimated`,
-`spartito.analyze` finds them and the results are still measured on the annotated beats. Targets: `include` is melody +
-bridge + piano of POP909 (only recordings in which the melody is heard), `omit` bridge + piano. Measures: see `spartito.evaluation.cover`. A peer is a shell command
-that gets the recording and knows neither beats nor chords; `{input}`, `{output}`, `{folder}`, `{python}` are replaced.
+`spartito.analyze` finds them and the results are still measured on the annotated beats. Targets: `include` is melody
++ bridge + piano of POP909 (only recordings in which the melody is heard), `omit` bridge + piano. Measures: see
+`spartito.evaluation.cover`. A peer is a shell command that gets the recording and knows neither beats nor chords;
+`{input}`, `{output}`, `{folder}`, `{python}` are replaced.
 
 With `--stages` one song goes through `analyze`, `cover` with that model, its score and its sound, on one core and on
 two: seconds by the clock in each stage, and the largest memory.
