@@ -189,7 +189,7 @@ def _times(table, group, humanise: float, random) -> tuple[np.ndarray, np.ndarra
     following = np.full(n, np.inf)
     following[order[:-1]] = np.where(np.isfinite(gap), played[order[1:]], np.inf)
     released = np.minimum(released, following)
-    return played, np.maximum(released, played + np.minimum(0.01, offset - onset))
+    return played, np.maximum(released, played + 0.5 * np.minimum(MOST, offset - onset))  # half the gap is always left
 
 
 # -- pedal --------------------------------------------------------------------------------------------------
