@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from spartito.audio.features import BINS_PER_SEMITONE
 from spartito.errors import ParameterError
 from spartito.models.song_analyzer import SongAnalyzer, SongAnalyzerConfig
-from spartito.models.song_outputs import FPS, OUTPUTS, STRIDE
+from spartito.models.song_outputs import FPS, MELODY_STRIDE, OUTPUTS, STRIDE
 from spartito.training.data.songs import FLOOR, IGNORED, Song, loudness_of, open_songs, targets
 from spartito.training.loop import LoopConfig
 
@@ -64,6 +64,8 @@ class AnalysisRecipe:
     """Share of crops whose spectra are smeared in time, as in a room."""
     squeeze: float = 0.4
     """Share of crops whose quiet bins are raised, as a loud master does."""
+    nothing: float = 0.03
+    """Share of crops that are no music at all, but noise and strokes: no beat, no chord, no voice."""
     beat_weight: float = 8.0
     chord_weight: float = 1.0
     bass_weight: float = 0.5
@@ -100,6 +102,8 @@ def batches(songs: Sequence[Song], recipe: AnalysisRecipe) -> Callable[[int], di
     odds = lengths / lengths.sum()
 
     def sample(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        if rng.random() < recipe.nothing:
+            return no_music(rng, frames, songs[0].spectrum.shape[1], recipe)
         song = songs[rng.choice(len(songs), p=odds)]
         speed = float(np.exp(rng.uniform(np.log(recipe.slowest), np.log(recipe.fastest))))
         speed = speed if rng.random() < 0.8 else 1.0
@@ -120,6 +124,22 @@ def batches(songs: Sequence[Song], recipe: AnalysisRecipe) -> Callable[[int], di
         return batch
 
     return batch_at
+
+
+def no_music(rng: np.random.Generator, frames: int, bins: int, recipe: AnalysisRecipe):
+    """Noise, strokes at random or near silence (frames, bins), and its empty targets."""
+    loud = np.full((frames, bins), FLOOR, dtype=np.float32)
+    for _ in range(rng.integers(0, 4)):
+        loud = 0.5 * np.logaddexp(2 * loud, 2 * _noise(rng, frames, bins))
+    steps = frames // STRIDE
+    goal = {
+        "beat": np.zeros((2, frames), dtype=np.float32),
+        "chord": np.zeros(steps, dtype=np.int64),
+        "bass": np.zeros(steps, dtype=np.int64),
+        "key": np.full(1, IGNORED),
+        "melody": np.zeros(frames // MELODY_STRIDE, dtype=np.int64),
+    }
+    return varied(loud, rng, recipe), goal
 
 
 def resampled(kept: np.ndarray, *, first: float, frames: int, speed: float) -> np.ndarray:
@@ -168,11 +188,11 @@ def varied(loud: np.ndarray, rng: np.random.Generator, recipe: AnalysisRecipe) -
             response[first : first + rng.integers(6, 25)] = -100.0
     loud = loud + (response * NEPER).astype(np.float32)
     if rng.random() < recipe.noise or rng.random() < recipe.strokes:
-        loud = 0.5 * np.logaddexp(2 * loud, 2 * _noise(rng, frames, bins, recipe))
+        loud = 0.5 * np.logaddexp(2 * loud, 2 * _noise(rng, frames, bins))
     return np.maximum(loud, FLOOR)
 
 
-def _noise(rng: np.random.Generator, frames: int, bins: int, recipe: AnalysisRecipe) -> np.ndarray:
+def _noise(rng: np.random.Generator, frames: int, bins: int) -> np.ndarray:
     """(frames, bins) log amplitudes of a pink background, or of strokes of noise that die away."""
     octaves = np.linspace(0, bins / (12 * BINS_PER_SEMITONE), bins, dtype=np.float32)
     grain = 0.5 * np.log(rng.standard_exponential((frames, bins), dtype=np.float32) + 1e-3)

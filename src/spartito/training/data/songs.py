@@ -155,12 +155,18 @@ def _triangles(at: np.ndarray, frames: int, reach: float = 2.0) -> np.ndarray:
 
 
 def _voice(melody: np.ndarray, *, first: float, steps: int, speed: float, shift: int) -> np.ndarray:
-    """(steps,) class of the melody in each step: 0 silent, else 1 + pitch - `LOWEST_VOICE`; the later note wins."""
+    """(steps,) class of the melody in each step: 0 silent, else 1 + pitch - `LOWEST_VOICE`; the later note wins.
+
+    Before a note that repeats the one before there is always a step of silence, so that it can be told apart.
+    """
     out = np.zeros(steps, dtype=np.int64)
     pitch = np.rint(melody[:, 2]).astype(np.int64) + shift
     begin = np.rint((melody[:, 0] * FPS - first) / speed / MELODY_STRIDE).astype(np.int64)
     end = np.rint((melody[:, 1] * FPS - first) / speed / MELODY_STRIDE).astype(np.int64)
     use = (end > 0) & (begin < steps) & (end > begin)
     for b, e, p in zip(begin[use].clip(0), end[use], pitch[use]):  # a few dozen notes a crop
-        out[b:e] = 1 + p - LOWEST_VOICE if LOWEST_VOICE <= p <= HIGHEST_VOICE else IGNORED
+        kind = 1 + p - LOWEST_VOICE if LOWEST_VOICE <= p <= HIGHEST_VOICE else IGNORED
+        if b > 0 and out[b - 1] == kind:
+            out[b - 1] = 0
+        out[b:e] = kind
     return out
