@@ -26,6 +26,7 @@ Report = Callable[[str], None]
 RATE = 16_000  # Hz
 EXCERPT = 60.0  # s of MIDI per synthesised recording
 SESSION = 12  # excerpts rendered in one call
+BANK_EXCERPTS = 15  # on one sampled or computed piano before the next is made
 LEAST_NOTES = 20  # an excerpt with fewer is left out
 
 
@@ -34,18 +35,26 @@ def read_labels(recording: Recording):
     return read_midi(recording.labels) if recording.labels.suffix in MIDI_SUFFIXES else read_csv(recording.labels)
 
 
-def prepare_recordings(recordings: Sequence[Recording], store: Path, *, report: Report = print) -> dict[str, int]:
+def prepare_recordings(
+    recordings: Sequence[Recording], store: Path, *, rooms: bool = False, seed: int = 0, report: Report = print
+) -> dict[str, int]:
     """Analyse recordings into `store/<split>/`; those that are there already are passed over.
 
-    Returns how many of each split there are, and how many were refused (each is reported with its reason).
+    With `rooms`, each is heard in a random room first, from a microphone some way off. Returns how many of each split
+    there are, and how many were refused (each is reported with its reason).
     """
+    from spartito.training.rooms import convolved, random_room, response
+
     counts: dict[str, int] = {}
-    for recording in recordings:
+    for number, recording in enumerate(recordings):
         folder = Path(store, recording.split)
         outcome = recording.split
         if not (folder / f"{recording.name}.npy").exists():
             try:
                 samples = read_mono(recording.audio, rate=RATE)
+                if rooms:
+                    rng = np.random.default_rng([seed, number])
+                    samples = convolved(samples, response(random_room(rng), rng))
                 add(folder, recording.name, samples, read_labels(recording), pedal_known=recording.pedal_known)
             except SpartitoError as error:
                 outcome = "refused"
@@ -75,17 +84,7 @@ def prepare_midi(
 
     if not soundfonts:
         raise ParameterError("at least one SoundFont is needed to make recordings from MIDI")
-    tested = [melody_runs(read_labels(recording)) for recording in exclude]
-    pieces = []
-    for path in list_midi(root, split=split):
-        try:
-            notes = read_midi(path)
-        except NotesError as error:
-            report(str(error))
-            continue
-        if len(notes) >= LEAST_NOTES and not is_version_of(melody_runs(notes), tested):
-            pieces.append(path)
-    report(f"{len(pieces)} pieces to play")
+    pieces = _pieces(root, split, exclude, report)
     seconds, session = 0.0, 0
     while seconds < 3600 * hours:
         rng = np.random.default_rng([seed, session])
@@ -105,6 +104,104 @@ def prepare_midi(
         session += 1
         report(f"{seconds / 3600:.2f} h of {hours:g} h")
     return seconds / 3600
+
+
+def prepare_banks(
+    root: Path,
+    store: Path,
+    *,
+    sampled: Sequence[str] = (),
+    computed: int = 0,
+    hours: float,
+    rooms: float = 0.5,
+    seed: int = 0,
+    semitones: int = 4,
+    split: str = "train",
+    exclude: Sequence[Recording] = (),
+    report: Report = print,
+) -> float:
+    """Play excerpts of MIDI files on sampled and computed pianos, in rooms, into `store`; returns the hours made.
+
+    Parameters
+    ----------
+    sampled : "piano.sfz" or "piano.sfz@74=0,77=127" (controllers that choose a microphone) or, with a second set
+        after another @, the microphone whose attacks tell when a hammer fell
+    computed : int
+        How many of the pianos of `training/additive.py` take turns with the sampled ones.
+    rooms : float
+        Share of excerpts that are heard in a room of `training/rooms.py`.
+    exclude : test recordings, of whose compositions no version is played
+    """
+    from spartito.training.additive import additive_bank
+
+    if not sampled and computed < 1:
+        raise ParameterError("at least one piano is needed: an SFZ file, or a number of computed ones")
+    pieces = _pieces(root, split, exclude, report)
+    sources = [*sampled, *range(computed)]
+    seconds, session = 0.0, 0
+    while seconds < 3600 * hours:
+        rng = np.random.default_rng([seed, session])
+        source = sources[session % len(sources)]
+        bank = additive_bank(f"computed{source}", rng) if isinstance(source, int) else _sampled_bank(source, rng)
+        for number in range(BANK_EXCERPTS):
+            name = f"piano{seed:03d}-{session:04d}-{number:02d}"
+            part, sound = _played(pieces, bank, rng, rooms=rooms, semitones=semitones)
+            if len(part) >= LEAST_NOTES and not Path(store, f"{name}.npy").exists():
+                add(store, name, sound, part, pedal_known=True)
+            seconds += part.duration
+        session += 1
+        report(f"{bank.name}: {seconds / 3600:.2f} h of {hours:g} h")
+    return seconds / 3600
+
+
+def _sampled_bank(source: str, rng: np.random.Generator):
+    """The piano of an SFZ file, transposed and detuned anew each time."""
+    from spartito.training.banks import softened
+    from spartito.training.sfz import load_bank, read_regions
+
+    path, *sets = source.split("@")
+    controls = [
+        {int(number): float(value) for number, _, value in (pair.partition("=") for pair in text.split(","))}
+        for text in sets
+    ]
+    regions = read_regions(Path(path), controls=controls[0] if controls else None)
+    loud = read_regions(Path(path), controls=controls[1]) if len(controls) > 1 else None
+    moved = int(rng.integers(-2, 3))
+    cents = rng.uniform(-12.0, 12.0) + rng.normal(0.0, rng.uniform(0.0, 3.0), 88)
+    bank = load_bank(regions, name=Path(path).stem, rng=rng, semitones=moved, cents=cents, loud=loud)
+    return softened(bank, np.array([30.0, 55.0, 80.0, 105.0])) if len(bank.velocities) < 3 else bank
+
+
+def _played(pieces: Sequence[Path], bank, rng: np.random.Generator, *, rooms: float, semitones: int):
+    """An excerpt on a piano: its notes, and its sound (n,) at 16 kHz with a touch, room and noise of its own."""
+    from spartito.training.banks import play, random_touch
+    from spartito.training.rooms import convolved, random_room, response
+    from spartito.training.synthesis import add_noise, excerpt, random_piano, touched
+
+    player = random_piano([Path(bank.name)], rng, semitones=semitones, room=False)
+    part = touched(excerpt(read_midi(pieces[rng.integers(len(pieces))]), EXCERPT, rng), player)
+    if len(part) == 0:
+        return part, np.zeros(RATE, dtype=np.float32)
+    sound = play(part, bank, random_touch(rng), rng)
+    if rng.random() < rooms:
+        sound = convolved(sound, response(random_room(rng), rng))
+    return part, add_noise(sound, below_db=player.noise_db, rng=rng)
+
+
+def _pieces(root: Path, split: str, exclude: Sequence[Recording], report: Report) -> list[Path]:
+    """MIDI files of a split that can be read, have notes, and are no version of a composition in `exclude`."""
+    tested = [melody_runs(read_labels(recording)) for recording in exclude]
+    pieces = []
+    for path in list_midi(root, split=split):
+        try:
+            notes = read_midi(path)
+        except NotesError as error:
+            report(str(error))
+            continue
+        if len(notes) >= LEAST_NOTES and not is_version_of(melody_runs(notes), tested):
+            pieces.append(path)
+    report(f"{len(pieces)} pieces to play")
+    return pieces
 
 
 def override(recipe, assignments: Sequence[str]):
