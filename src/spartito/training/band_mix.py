@@ -64,7 +64,8 @@ def _loudness(sound: np.ndarray) -> float:
 def _curve(rng: np.random.Generator, *, tilt: float, bumps: int):
     """A random equaliser: gain as a function of frequency, in Hz, by a tilt (dB per octave / 2) and broad bumps."""
     slope = rng.normal(0, tilt / 2)
-    centres, widths, gains = rng.uniform(6.5, 13.0, bumps), rng.uniform(0.4, 1.5, bumps), rng.normal(0, 3, bumps)
+    centres, widths = rng.uniform(6.5, 13.0, bumps).tolist(), rng.uniform(0.4, 1.5, bumps).tolist()
+    gains = rng.normal(0, 3, bumps).tolist()
 
     def gain(frequency: np.ndarray) -> np.ndarray:
         octave = np.log2(np.maximum(frequency, 20.0))

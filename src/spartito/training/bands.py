@@ -136,6 +136,10 @@ def _play(stems: Sequence[Stem]) -> list[np.ndarray]:
         midi, wav = Path(folder, "session.mid"), Path(folder, "session.wav")
         midi.write_bytes(_session(stems, starts, before))
         command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(RENDER_RATE)]
+        command += [
+            "-o",
+            "synth.dynamic-sample-loading=1",
+        ]  # only the instruments that play: compressed ones load slowly
         command += ["-O", "float", "-T", "wav", "-F", str(wav), str(stems[0].soundfont), str(midi)]
         subprocess.run(command, check=True, capture_output=True)
         sounds = []
