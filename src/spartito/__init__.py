@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOME = {  # public name -> module it lives in
+    "Analysis": "spartito.analysis.song",
     "Audio": "spartito.audio.audio",
     "Beats": "spartito.analysis.beats",
+    "Chord": "spartito.analysis.song",
     "Notes": "spartito.notes.notes",
     "Score": "spartito.score.score",
     "SpartitoError": "spartito.errors",
     "Track": "spartito.notes.notes",
     "convert_checkpoint": "spartito.models.convert",
+    "cover": "spartito.arrangement",
     "estimate_beats": "spartito.analysis.beats",
     "evaluate": "spartito.evaluation.tasks",
     "evaluate_folders": "spartito.evaluation.transcription",
@@ -39,10 +42,12 @@ _HOME = {  # public name -> module it lives in
     "load_model": "spartito.models.hub",
     "load_notes": "spartito.loading",
     "load_score": "spartito.score.score",
+    "playability": "spartito.notes.playability",
     "plot_transcription": "spartito.render.plots",
     "read_csv": "spartito.notes.table",
     "read_midi": "spartito.notes.midi",
     "save_audio": "spartito.audio.io",
+    "simplify": "spartito.notes.simplify",
     "synthesize": "spartito.render.synthesize",
     "to_pianoroll": "spartito.notes.pianoroll",
     "to_pretty_midi": "spartito.notes.exchange",
@@ -54,14 +59,17 @@ _HOME = {  # public name -> module it lives in
 }
 
 __all__ = [
+    "Analysis",
     "Audio",
     "Beats",
+    "Chord",
     "Notes",
     "Score",
     "SpartitoError",
     "Track",
     "__version__",
     "convert_checkpoint",
+    "cover",
     "estimate_beats",
     "evaluate",
     "evaluate_folders",
@@ -76,10 +84,12 @@ __all__ = [
     "load_model",
     "load_notes",
     "load_score",
+    "playability",
     "plot_transcription",
     "read_csv",
     "read_midi",
     "save_audio",
+    "simplify",
     "synthesize",
     "to_pianoroll",
     "to_pretty_midi",
@@ -92,6 +102,8 @@ __all__ = [
 
 if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.analysis.beats import Beats, estimate_beats
+    from spartito.analysis.song import Analysis, Chord
+    from spartito.arrangement import cover
     from spartito.audio.audio import Audio
     from spartito.audio.io import load_audio, save_audio
     from spartito.errors import SpartitoError
@@ -105,6 +117,8 @@ if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.notes.midi import read_midi, write_midi
     from spartito.notes.notes import Notes, Track
     from spartito.notes.pianoroll import from_pianoroll, to_pianoroll
+    from spartito.notes.playability import playability
+    from spartito.notes.simplify import simplify
     from spartito.notes.table import read_csv, write_csv
     from spartito.render.plots import plot_transcription
     from spartito.render.soundfont import fetch_soundfont

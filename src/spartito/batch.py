@@ -93,12 +93,14 @@ class Outcome:
 # -- planning -----------------------------------------------------------------------------------------------
 
 
-def find_inputs(names: Iterable[str | os.PathLike], *, suffixes: Iterable[str], ending: str = "") -> list[Input]:
+def find_inputs(
+    names: Iterable[str | os.PathLike], *, suffixes: Iterable[str], ending: str | tuple[str, ...] = ""
+) -> list[Input]:
     """The files meant by `names`: files as they are, folders searched through for `suffixes`.
 
-    In a folder, hidden files are passed over, and so is what carries `ending` (such as "_transcription") at the
-    end of its name: earlier outputs. Sub-folders are kept for the outputs; with several folders each keeps its
-    own name, too. No file comes twice.
+    In a folder, hidden files are passed over, and so is what carries `ending` (such as "_transcription", or one of
+    several) at the end of its name: earlier outputs. Sub-folders are kept for the outputs; with several folders each
+    keeps its own name, too. No file comes twice.
 
     Raises
     ------
@@ -137,7 +139,12 @@ def _identity(path: Path) -> Path:
 
 
 def plan(
-    inputs: Sequence[Input], *, formats: Sequence[str], ending: str, output: str | os.PathLike | None = None
+    inputs: Sequence[Input],
+    *,
+    formats: Sequence[str],
+    ending: str = "",
+    output: str | os.PathLike | None = None,
+    name: Callable[[str, str], str] | None = None,
 ) -> list[Job]:
     """The jobs of `inputs`: `<stem><ending>.<format>` each, in one folder or as one file.
 
@@ -148,6 +155,8 @@ def plan(
     output : path, optional
         A folder, or, for one input and one format, the file to write (it has that format as its suffix and is
         no folder). Without it outputs lie beside their input.
+    name : callable, optional
+        Gives the file name for the stem of an input and a format, when it is another than that.
 
     Raises
     ------
@@ -163,9 +172,10 @@ def plan(
         return [_checked(Job(inputs[0].path, {suffix: Path(output)}))]
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
+    name = name or (lambda stem, kind: f"{stem}{ending}.{kind}")
     for item in inputs:
         folder = item.path.parent if output is None else Path(output) / item.folder
-        outputs = {name: folder / f"{item.path.stem}{ending}.{name}" for name in formats}
+        outputs = {kind: folder / name(item.path.stem, kind) for kind in formats}
         rival = next((taken[key] for key in map(_fold, outputs.values()) if key in taken), None)
         if rival is not None:
             problem = f"its results would overwrite those of {rival}: rename one, or use another -o"

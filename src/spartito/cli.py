@@ -17,6 +17,27 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from spartito.cli_songs import analyze, cover, separate
+from spartito.cli_work import (
+    Composer,
+    Device,
+    DeviceOption,
+    Formats,
+    Inputs,
+    Jobs,
+    Json,
+    Key,
+    Metre,
+    Output,
+    Quiet,
+    SkipExisting,
+    Soundfont,
+    Tempo,
+    Title,
+    formats_of,
+    score_settings,
+    work,
+)
 from spartito.errors import MissingExtraError, ParameterError, SpartitoError
 
 __all__ = ["app", "main"]
@@ -42,7 +63,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     cls=_Commands,
     name="spartito",
-    help="Turns piano recordings into notes, scores and sound.",
+    help="Turns songs into piano arrangements, and piano recordings into notes, scores and sound.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -50,13 +71,6 @@ app = typer.Typer(
 )
 evaluate_app = typer.Typer(help="Measure results against references.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
-
-
-class Device(str, Enum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
 
 
 class HighNotes(str, Enum):
@@ -75,30 +89,10 @@ class MelodyTarget(str, Enum):
     omit = "omit"
 
 
-# -- options that several commands share --------------------------------------------------------------------
-
-Inputs = Annotated[list[str], typer.Argument(help="Files, or folders to search through.", metavar="FILE...")]
-Output = Annotated[
-    str | None,
-    typer.Option("--output", "-o", help="Folder for the results, or a file for one input. Default: beside the input."),
-]
-Formats = Annotated[str | None, typer.Option("--formats", "-f", help="Which files to write, e.g. mid,pdf,wav.")]
-SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass over inputs whose results are there.")]
-Jobs = Annotated[str, typer.Option(help="Files worked on at once (processes of this machine), or 'ray'.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where the network runs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but failures.")]
-Title = Annotated[str, typer.Option(help="Title; default: of the file's tags, else its name.")]
-Composer = Annotated[str, typer.Option(help="Composer; default: of the file's tags.")]
-Tempo = Annotated[
-    float | None, typer.Option(min=20, max=400, help="Rough beats per minute, when the beats are found wrong.")
-]
-Metre = Annotated[str, typer.Option("--time-signature", help="Such as 3/4, when the metre is found wrong.")]
-Key = Annotated[int | None, typer.Option(min=-7, max=7, help="Key signature in sharps (negative: flats).")]
-Soundfont = Annotated[str | None, typer.Option(help="SoundFont to play on: a path (.sf2, .sf3) or a fetched name.")]
-
-
 # -- work on files ------------------------------------------------------------------------------------------
+
+for _command in (cover, analyze, separate):
+    app.command()(_command)
 
 
 @app.command()
@@ -136,11 +130,11 @@ def transcribe(
     quiet: Quiet = False,
 ) -> None:
     """Piano recordings to MIDI, score (MusicXML, PDF), sound, table (CSV) and picture (PNG)."""
-    from spartito import outputs as work
+    from spartito import outputs
     from spartito.audio.io import AUDIO_SUFFIXES
     from spartito.options import parse_pitch, parse_time, parse_tuning
 
-    settings = work.TranscribeSettings(
+    settings = outputs.TranscribeSettings(
         model=model,
         start=parse_time(start) if start else None,
         end=parse_time(end) if end else None,
@@ -153,20 +147,20 @@ def transcribe(
         pedal=pedal,
         tuning=parse_tuning(tuning),
         device=device.value,
-        score=_score_settings(title, composer, tempo, time_signature, key, pedal),
-        sound=work.SoundSettings(soundfont=soundfont),
+        score=score_settings(title, composer, tempo, time_signature, key, pedal),
+        sound=outputs.SoundSettings(soundfont=soundfont),
     )
     if settings.lowest > settings.highest:
         raise ParameterError(f"the lowest key ({lowest}) lies above the highest ({highest})")
     if settings.end is not None and settings.end <= (settings.start or 0.0):
         raise ParameterError(f"--end ({end}) must come after --start ({start or 0})")
-    work.open_model(model, device.value)  # a missing model or device stops here, before any file
-    _work(
+    outputs.open_model(model, device.value)  # a missing model or device stops here, before any file
+    work(
         inputs,
-        partial(work.transcribe_file, settings=settings),
+        partial(outputs.transcribe_file, settings=settings),
         suffixes=AUDIO_SUFFIXES,
         ending="_transcription",
-        formats=_formats(formats, output, work.TRANSCRIBE_FORMATS, work.TRANSCRIBE_DEFAULTS, quiet=quiet),
+        formats=formats_of(formats, output, outputs.TRANSCRIBE_FORMATS, outputs.TRANSCRIBE_DEFAULTS, quiet=quiet),
         output=output,
         jobs=jobs,
         skip_existing=skip_existing,
@@ -193,16 +187,16 @@ def score(
     quiet: Quiet = False,
 ) -> None:
     """MIDI files (or tables of notes, or MusicXML) to piano scores: MusicXML, PDF, SVG."""
-    from spartito import outputs as work
+    from spartito import outputs
     from spartito.notes.midi import MIDI_SUFFIXES
 
-    settings = _score_settings(title, composer, tempo, time_signature, key, pedal)
-    _work(
+    settings = score_settings(title, composer, tempo, time_signature, key, pedal)
+    work(
         inputs,
-        partial(work.score_file, settings=settings),
+        partial(outputs.score_file, settings=settings),
         suffixes=MIDI_SUFFIXES,
         ending="_score",
-        formats=_formats(formats, output, work.SCORE_FORMATS, ("musicxml", "pdf"), quiet=quiet),
+        formats=formats_of(formats, output, outputs.SCORE_FORMATS, ("musicxml", "pdf"), quiet=quiet),
         output=output,
         jobs=jobs,
         skip_existing=skip_existing,
@@ -226,16 +220,16 @@ def synthesize(
     quiet: Quiet = False,
 ) -> None:
     """MIDI files (or tables of notes) to sound: WAV, FLAC, OGG, MP3."""
-    from spartito import outputs as work
+    from spartito import outputs
     from spartito.notes.midi import MIDI_SUFFIXES
 
-    settings = work.SoundSettings(soundfont=soundfont, rate=rate, loudness=loudness)
-    _work(
+    settings = outputs.SoundSettings(soundfont=soundfont, rate=rate, loudness=loudness)
+    work(
         inputs,
-        partial(work.synthesize_file, settings=settings),
+        partial(outputs.synthesize_file, settings=settings),
         suffixes=MIDI_SUFFIXES,
         ending="_synthesis",
-        formats=_formats(formats, output, work.SOUND_FORMATS, ("wav",), quiet=quiet),
+        formats=formats_of(formats, output, outputs.SOUND_FORMATS, ("wav",), quiet=quiet),
         output=output,
         jobs=jobs,
         skip_existing=skip_existing,
@@ -243,65 +237,6 @@ def synthesize(
         as_json=as_json,
         quiet=quiet,
     )
-
-
-def _score_settings(title, composer, tempo, time_signature: str, key, pedal: bool):
-    from spartito.options import parse_signature
-    from spartito.outputs import ScoreSettings
-
-    metre = parse_signature(time_signature) if time_signature else None
-    return ScoreSettings(title=title, composer=composer, tempo=tempo, time_signature=metre, key=key, pedal=pedal)
-
-
-def _formats(given, output, allowed, default, *, quiet: bool) -> tuple[str, ...]:
-    """What to write: as asked for, or as the output's suffix says, or all that the installed extras allow."""
-    from spartito.batch import names_a_file
-    from spartito.console import complain
-    from spartito.options import parse_choices
-    from spartito.outputs import missing_extras
-
-    if given is None and output is not None and names_a_file(output):
-        given = Path(output).suffix
-    formats = default if given is None else parse_choices(given, allowed, what="formats")
-    for extra, names in missing_extras(formats).items():
-        formats = tuple(name for name in formats if name not in names)
-        if given is not None or not formats:
-            raise MissingExtraError(f"the extra {extra!r}", extra=extra, purpose=f"writing {', '.join(names)}")
-        if not quiet:
-            complain(f"no {', '.join(names)} without the extra {extra!r}: pip install 'spartito[{extra}]'")
-    return tuple(formats)
-
-
-def _work(
-    inputs, task, *, suffixes, ending, formats, output, jobs, skip_existing, verb, as_json: bool, quiet: bool
-) -> None:
-    """Plan, run, report; leave with status 1 when a file failed."""
-    from spartito import batch, console
-
-    if jobs != "ray" and not (jobs.isdecimal() and int(jobs) >= 1):
-        raise ParameterError(f"--jobs is a number from 1 on, or 'ray', not {jobs!r}")
-    found = batch.find_inputs(inputs, suffixes=suffixes, ending=ending)
-    planned = batch.plan(found, formats=formats, ending=ending, output=output)
-    ended: list[batch.Outcome] = []
-    try:
-        console.follow(
-            lambda progress: batch.run(
-                planned,
-                task,
-                workers=jobs if jobs == "ray" else int(jobs),
-                skip_existing=skip_existing,
-                progress=progress,
-            ),
-            planned,
-            ended=ended,
-            verb=verb,
-            quiet=quiet,
-            as_json=as_json,
-        )
-    finally:
-        counts = console.summary(ended, total=len(planned), quiet=quiet, as_json=as_json)
-    if counts["failed"]:
-        raise typer.Exit(1)
 
 
 # -- measures, models, SoundFonts ---------------------------------------------------------------------------

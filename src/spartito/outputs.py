@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,15 +24,20 @@ __all__ = [
     "SOUND_FORMATS",
     "TRANSCRIBE_DEFAULTS",
     "TRANSCRIBE_FORMATS",
+    "Once",
     "PartlyFailed",
     "ScoreSettings",
     "SoundSettings",
     "TranscribeSettings",
     "missing_extras",
+    "note_makers",
     "open_model",
     "score_file",
+    "score_makers",
+    "sound_makers",
     "synthesize_file",
     "transcribe_file",
+    "write_all",
 ]
 
 _SCORE, _PAGES = ("partitura", "scipy"), ("partitura", "scipy", "verovio")
@@ -47,10 +53,13 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {  # format (= suffix): the ex
     "flac": ("", ()),
     "ogg": ("", ()),
     "mp3": ("", ()),
+    "json": ("", ()),  # these three hold what is known of a song
+    "lab": ("", ()),
+    "beats": ("", ()),
 }
 SCORE_FORMATS = ("musicxml", "mxl", "pdf", "svg", "mid")
 SOUND_FORMATS = ("wav", "flac", "ogg", "mp3")
-TRANSCRIBE_FORMATS = tuple(FORMATS)
+TRANSCRIBE_FORMATS = tuple(FORMATS)[:-3]
 TRANSCRIBE_DEFAULTS = ("mid", "csv", "musicxml", "pdf", "png", "wav")
 HEARING = 0.7  # of the progress bar belongs to listening, the rest to writing
 PICTURE_RATE = 16000  # hertz of the sound behind the picture; its top key has 4.2 kHz
@@ -186,9 +195,9 @@ def transcribe_file(
         sound = Audio(read_mono(source, rate=PICTURE_RATE, end=settings.end), PICTURE_RATE)
         plot_transcription(notes, path, audio=sound)
 
-    makers = _score_makers(notes, settings.score, beats) | _sound_makers(notes, settings.sound)
-    makers |= _note_makers(notes) | {"png": picture}  # here "mid" is the performance, not the written score
-    _write(outputs, makers, progress, begin=HEARING)
+    makers = score_makers(notes, settings.score, beats) | sound_makers(notes, settings.sound)
+    makers |= note_makers(notes) | {"png": picture}  # here "mid" is the performance, not the written score
+    write_all(outputs, makers, progress, begin=HEARING)
     return {"notes": len(notes), "seconds": round(notes.duration, 3)}
 
 
@@ -216,9 +225,9 @@ def score_file(
             title=settings.title or notes.title or source.stem,
             composer=settings.composer or notes.composer,
         )
-        makers = _score_makers(notes, settings)
+        makers = score_makers(notes, settings)
         details = {"notes": len(notes), "seconds": round(notes.duration, 3)}
-    _write(outputs, makers, progress)
+    write_all(outputs, makers, progress)
     return details
 
 
@@ -229,30 +238,30 @@ def synthesize_file(
     from spartito import load_notes
 
     notes = load_notes(source)
-    _write(outputs, _sound_makers(notes, settings), progress)
+    write_all(outputs, sound_makers(notes, settings), progress)
     return {"notes": len(notes), "seconds": round(notes.duration, 3)}
 
 
 # -- writing ------------------------------------------------------------------------------------------------
 
 
-def _note_makers(notes) -> dict[str, Callable[[Path], object]]:
+def note_makers(notes) -> dict[str, Callable[[Path], object]]:
     from spartito import write_csv, write_midi
 
     return {"mid": lambda path: write_midi(notes, path), "csv": lambda path: write_csv(notes, path)}
 
 
-def _score_makers(notes, settings: ScoreSettings, beats=None) -> dict[str, Callable[[Path], object]]:
-    made = _Once(lambda: _score(notes, settings, beats))
+def score_makers(notes, settings: ScoreSettings, analysis=None) -> dict[str, Callable[[Path], object]]:
+    made = Once(lambda: _score(notes, settings, analysis))
     return {name: lambda path: made().save(path) for name in SCORE_FORMATS}
 
 
-def _score(notes, settings: ScoreSettings, beats):
+def _score(notes, settings: ScoreSettings, analysis):
     from spartito import to_score
 
     return to_score(
         notes,
-        beats,
+        analysis,
         title=settings.title or None,
         composer=settings.composer or None,
         tempo_hint=settings.tempo,
@@ -262,16 +271,14 @@ def _score(notes, settings: ScoreSettings, beats):
     )
 
 
-def _sound_makers(notes, settings: SoundSettings) -> dict[str, Callable[[Path], object]]:
+def sound_makers(notes, settings: SoundSettings) -> dict[str, Callable[[Path], object]]:
     from spartito import save_audio, synthesize
 
-    made = _Once(
-        lambda: synthesize(notes, soundfont=settings.soundfont, rate=settings.rate, loudness=settings.loudness)
-    )
+    made = Once(lambda: synthesize(notes, soundfont=settings.soundfont, rate=settings.rate, loudness=settings.loudness))
     return {name: lambda path: save_audio(made(), path) for name in SOUND_FORMATS}
 
 
-class _Once:
+class Once:
     """A result that several outputs share: made when first asked for. A complaint is kept, too."""
 
     def __init__(self, make: Callable[[], object]):
@@ -288,19 +295,24 @@ class _Once:
         return self._result
 
 
-def _write(outputs: Mapping[str, Path], makers, progress: Progress | None, *, begin: float = 0.0) -> None:
-    """Make every output; raise what went wrong once all have been tried."""
+def write_all(
+    outputs: Mapping[str, Path], makers, progress: Progress | None, *, begin: float = 0.0, timings: dict | None = None
+) -> None:
+    """Make every output; raise what went wrong once all have been tried. `timings` is filled with their seconds."""
     unknown = [name for name in outputs if name not in makers]
     if unknown:
         raise ParameterError(f"{', '.join(unknown)} cannot be made here; what can: {', '.join(makers)}")
     written, complaints = [], []
-    order = [name for name in FORMATS if name in outputs]
+    order = sorted(outputs, key=lambda name: list(FORMATS).index(name.rpartition(".")[2]))
     for done, name in enumerate(order, start=1):
+        started = time.perf_counter()
         try:
             makers[name](outputs[name])
             written.append(outputs[name])
         except SpartitoError as error:
             complaints.append(error)
+        if timings is not None:
+            timings[name] = time.perf_counter() - started
         if progress is not None:
             progress(begin + (1 - begin) * done / len(order))
     if len(complaints) == 1 and not written:

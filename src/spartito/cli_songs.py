@@ -1,0 +1,269 @@
+"""The commands for songs: `cover`, `analyze`, `separate`.
+
+`cli.py` attaches them. Like its own, they read their options and hand the files to `outputs_songs`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spartito.cli_work import (
+    Composer,
+    Device,
+    DeviceOption,
+    Formats,
+    Inputs,
+    Jobs,
+    Json,
+    Key,
+    Metre,
+    Output,
+    Quiet,
+    SkipExisting,
+    Soundfont,
+    Tempo,
+    Title,
+    formats_of,
+    score_settings,
+    work,
+)
+from spartito.errors import ParameterError
+
+__all__ = ["analyze", "cover", "separate"]
+
+EARLIER = ("_cover", "_vocals", "_accompaniment", "_transcription", "_synthesis")  # endings of our own sound files
+
+
+class Melody(str, Enum):
+    include = "include"
+    omit = "omit"
+
+
+# -- options ------------------------------------------------------------------------------------------------
+
+FirstDownbeat = Annotated[str, typer.Option(help="Where the first bar begins (seconds or m:ss).")]
+BeatsFile = Annotated[
+    Path | None, typer.Option("--beats", help="Beats to go by: time and number in the bar, a line each.")
+]
+ChordsFile = Annotated[Path | None, typer.Option("--chords", help="Chords to go by: a .lab file.")]
+Engine = Annotated[str, typer.Option(help="Beat tracker: spartito, beat-this or madmom (when installed).")]
+Separator = Annotated[str, typer.Option("--engine", help="auto, built-in or demucs (when installed).")]
+
+
+def _known(engine, tempo_hint, first_downbeat: str, time_signature: str, beats, chords):
+    from spartito.options import parse_signature, parse_time
+    from spartito.outputs_songs import AnalysisSettings
+
+    for path in (beats, chords):
+        if path is not None and not path.is_file():
+            raise ParameterError(f"there is no file {path}")
+    return AnalysisSettings(
+        engine=engine,
+        tempo_hint=tempo_hint,
+        time_signature=parse_signature(time_signature) if time_signature else None,
+        first_downbeat=parse_time(first_downbeat) if first_downbeat else None,
+        beats=None if beats is None else str(beats),
+        chords=None if chords is None else str(chords),
+    )
+
+
+# -- commands -----------------------------------------------------------------------------------------------
+
+
+def cover(
+    inputs: Inputs,
+    output: Output = None,
+    formats: Formats = None,
+    model: Annotated[
+        str, typer.Option(help="A name of `spartito models`, a folder, 'chords' (block chords and the tune), or 'all'.")
+    ] = "a2s",
+    melody: Annotated[
+        Melody | None, typer.Option(help="Play the sung tune, or accompany it. Default: include; omit with --mix.")
+    ] = None,
+    difficulty: Annotated[int | None, typer.Option(min=1, max=5, help="How hard to play, 1 to 5.")] = None,
+    density: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Share of the notes to keep.")] = None,
+    left_density: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="The same for the left hand.")] = None,
+    transpose: Annotated[int, typer.Option(min=-24, max=24, help="Semitones up (negative: down).")] = 0,
+    easy_key: Annotated[bool, typer.Option("--easy-key", help="Transpose to a key with few accidentals.")] = False,
+    mix: Annotated[bool, typer.Option("--mix", help="The sound has the song's vocals over the piano.")] = False,
+    synth_only: Annotated[
+        bool, typer.Option("--synth-only", help="Write nothing but the sound of the piano alone.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Draws another arrangement at a temperature above 0.")] = 0,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, max=5.0, help="0: the likeliest notes; higher: more daring.")
+    ] = 0.0,
+    tempo_hint: Tempo = None,
+    first_downbeat: FirstDownbeat = "",
+    time_signature: Metre = "",
+    beats: BeatsFile = None,
+    chords: ChordsFile = None,
+    engine: Engine = "spartito",
+    analysis: Annotated[
+        Path | None, typer.Option(help="A stored analysis: of `spartito analyze` (.json), or the original's (.npy).")
+    ] = None,
+    separate: Annotated[
+        str | None, typer.Option(help="Arrange without the vocals, taken away by auto, built-in or demucs.")
+    ] = None,
+    original: Annotated[
+        Path | None, typer.Option(help="The whole song, when the input is its accompaniment: analysed in its place.")
+    ] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Each bar is arranged knowing the one before.")] = False,
+    alt: Annotated[bool, typer.Option("--alt", help="The model's other weights.")] = False,
+    hop: Annotated[int | None, typer.Option(min=1, max=2, help="Bars that each prediction serves.")] = None,
+    compat: Annotated[
+        bool, typer.Option("--compat", help="As the published program of A2S does it, file names included.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Segments arranged at once; fewer need less memory.")] = 256,
+    title: Title = "",
+    composer: Composer = "",
+    key: Key = None,
+    soundfont: Soundfont = None,
+    device: DeviceOption = Device.auto,
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = "1",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Any song to a piano arrangement: MIDI, score (MusicXML, PDF), sound, table, picture, analysis."""
+    from spartito import outputs_songs as songs
+    from spartito.audio.io import AUDIO_SUFFIXES
+    from spartito.console import complain
+    from spartito.outputs import SoundSettings
+
+    if easy_key and transpose:
+        raise ParameterError("give --transpose or --easy-key, not both")
+    if mix and (easy_key or transpose):
+        raise ParameterError("--mix keeps the singer's key: leave --transpose and --easy-key out")
+    if mix and synth_only:
+        raise ParameterError("--synth-only is the piano alone, --mix is with the vocals: give one of them")
+    if synth_only and formats is not None:
+        raise ParameterError("--synth-only writes sound and nothing else: leave --formats out")
+    for path in (analysis, original):
+        if path is not None and not path.is_file():
+            raise ParameterError(f"there is no file {path}")
+    variants, missing = songs.present_variants() if model == "all" else ((songs.Variant(model, auto, alt),), ())
+    if model == "all" and (auto or alt):
+        raise ParameterError("'all' has every mode in it: leave --auto and --alt out")
+    if missing and not quiet:
+        complain(f"left out, as their weights are not here: {', '.join(v.label for v in missing)}")
+    if not variants:
+        raise ParameterError("there are no weights of any arranger here: --model chords needs none")
+    settings = songs.CoverSettings(
+        variants=variants,
+        compat=compat,
+        analysis=None if analysis is None else str(analysis),
+        known=_known(engine, tempo_hint, first_downbeat, time_signature, beats, chords),
+        original=None if original is None else str(original),
+        separate=separate,
+        melody=melody.value if melody is not None else ("omit" if mix else "include"),
+        hop=hop,
+        difficulty=difficulty,
+        density=density,
+        left_density=left_density,
+        transpose="easy" if easy_key else transpose,
+        temperature=temperature,
+        seed=seed,
+        mix=mix,
+        batch_size=batch_size,
+        device=device.value,
+        score=score_settings(title, composer, None, "", key, False),
+        sound=SoundSettings(soundfont=soundfont),
+    )
+    songs.check(settings)  # what cannot go well stops here, before any file
+    default = ("wav",) if synth_only else ("mid",) if compat else songs.COVER_DEFAULTS
+    kinds = formats_of(formats, output, songs.COVER_FORMATS, default, quiet=quiet)
+    work(
+        inputs,
+        partial(songs.cover_file, settings=settings),
+        suffixes=AUDIO_SUFFIXES,
+        ending="_cover",
+        earlier=EARLIER,
+        name=partial(songs.cover_name, settings=settings),
+        formats=songs.cover_keys(kinds, settings),
+        output=output,
+        jobs=jobs,
+        skip_existing=skip_existing,
+        verb="arranging",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def analyze(
+    inputs: Inputs,
+    output: Output = None,
+    formats: Formats = None,
+    tempo_hint: Tempo = None,
+    first_downbeat: FirstDownbeat = "",
+    time_signature: Metre = "",
+    beats: BeatsFile = None,
+    chords: ChordsFile = None,
+    engine: Engine = "spartito",
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = "1",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Beats, bars, chords, key and tune of songs: JSON to correct by hand, .lab and .beats for Sonic Visualiser."""
+    from spartito import outputs_songs as songs
+    from spartito.audio.io import AUDIO_SUFFIXES
+
+    settings = _known(engine, tempo_hint, first_downbeat, time_signature, beats, chords)
+    work(
+        inputs,
+        partial(songs.analyze_file, settings=settings),
+        suffixes=AUDIO_SUFFIXES,
+        ending="_analysis",
+        earlier=EARLIER,
+        formats=formats_of(formats, output, songs.ANALYSIS_FORMATS, songs.ANALYSIS_FORMATS, quiet=quiet),
+        output=output,
+        jobs=jobs,
+        skip_existing=skip_existing,
+        verb="analysing",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def separate(
+    inputs: Inputs,
+    output: Output = None,
+    formats: Formats = None,
+    engine: Separator = "auto",
+    skip_existing: SkipExisting = False,
+    jobs: Jobs = "1",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Songs into vocals and accompaniment."""
+    from spartito import outputs_songs as songs
+    from spartito.analysis.separation import chosen_engine
+    from spartito.audio.io import AUDIO_SUFFIXES
+    from spartito.batch import names_a_file
+    from spartito.outputs import SOUND_FORMATS
+
+    if output is not None and names_a_file(output):
+        raise ParameterError(f"{output} is one file, and separating gives two: name a folder")
+    chosen_engine(engine)  # one that is not there stops here, before any file
+    kinds = formats_of(formats, output, SOUND_FORMATS, ("wav",), quiet=quiet)
+    work(
+        inputs,
+        partial(songs.separate_file, engine=engine),
+        suffixes=AUDIO_SUFFIXES,
+        ending="_vocals",
+        earlier=EARLIER,
+        name=songs.stem_name,
+        formats=[f"{stem}.{kind}" for stem in songs.STEMS for kind in kinds],
+        output=output,
+        jobs=jobs,
+        skip_existing=skip_existing,
+        verb="separating",
+        as_json=as_json,
+        quiet=quiet,
+    )

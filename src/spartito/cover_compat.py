@@ -1,0 +1,259 @@
+"""`cover(compat=True)`: the way of the published A2S program, step by step, its habits included.
+
+Job
+    Weights trained by the original authors should sound here as they do there. So everything around the network is
+    done as their program does it: the table of beats and chords, the stretched song, which prediction serves which
+    bar, how a step becomes a time, velocities, pedal, a MIDI file at 60 beats a minute.
+
+Habits that look unintended and are kept here
+    - The flag that chooses the way bars are served is inverted: without `auto` each prediction serves its own bar,
+      with it two bars.
+    - The end of the file counts as a beat of the last bar; ten more rows, as far apart as the last two, follow it.
+    - A beat without chord has the bass B flat and B; beats after the end have a C.
+    - Of 15 notes of a step ten are read; the ends of notes are cut neither by the next note nor by the end of the song.
+    - Phases of the stretched song are added up in float32 (`audio.stretch`).
+    - Pick-up beats are silent.
+
+Habits that are not kept: where the original crashes (no downbeat, a beat at 0 s, a beat outside all chords), this
+goes on.
+
+Source
+    Z. Wang et al., 'Audio-to-symbolic arrangement via cross-modal music representation learning' (ICASSP 2022) and
+    the behaviour of its published program.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+
+from spartito.analysis.harte import NO_CHORD, QUALITIES, absolute, label_of
+from spartito.analysis.song import Analysis, Chord, beats_of
+from spartito.cover_grid import Placed, place
+from spartito.errors import NotesError
+from spartito.models.pianotree import notes_of
+from spartito.notes.notes import CONTROL_DTYPE, SUSTAIN, Notes, Track
+from spartito.notes.tempo import TempoMap
+
+__all__ = [
+    "analysis_of_table",
+    "compat_limits",
+    "compat_name",
+    "compat_notes",
+    "cover_compat",
+    "read_table",
+    "song_table",
+]
+
+TIME, DOWN, BAR, ROOT, CHROMA, BASS = 0, 1, 2, 3, slice(4, 16), 16  # columns of the table
+COLUMNS = 17
+EXTRA = 10  # rows after the end
+NO_BASS = 10  # (-1 + -1) mod 12
+TICKS, TEMPO = 220, 60.0  # per quarter note; beats a minute
+PEDAL_DOWN, PEDAL_DELAY = 80, 0.01  # controller value; s after the lift
+CLOSEST = 1e-3  # s between rows, at least
+
+
+def compat_name(model: str, *, auto: bool) -> str:
+    """How the original names its results (without `.mid`)."""
+    return f"{model}-{bool(auto)}"
+
+
+# -- the table of beats and chords --------------------------------------------------------------------------
+
+
+def song_table(analysis: Analysis) -> np.ndarray:
+    """The original's analysis of a song.
+
+    Returns
+    -------
+    np.ndarray, shape=(beats + 2, 17), float64
+        Second; 1 at downbeats; rows to the next downbeat, at downbeats; root (-1 none); 12 pitch classes; bass. The
+        first and the last row are the beginning and the end of the recording; a beat that falls on one is that row.
+    """
+    beats = analysis.beats
+    inner = (beats.times > -CLOSEST) & (beats.times < analysis.duration - CLOSEST)
+    times, down = beats.times[inner], beats.positions[inner] == 0
+    if len(times) == 0 or times[0] > CLOSEST:
+        times, down = np.append(0.0, times), np.append(False, down)
+    times, down = np.append(np.maximum(times, 0.0), analysis.duration), np.append(down, False)
+    table = np.zeros((len(times), COLUMNS))
+    table[:, TIME], table[:, DOWN] = times, down
+    rows = np.flatnonzero(down)
+    table[rows, BAR] = np.diff(np.append(rows, len(times)))
+    table[:, ROOT:] = _chord_rows(analysis.chords, times)
+    return table
+
+
+def _chord_rows(chords: tuple[Chord, ...], times: np.ndarray) -> np.ndarray:
+    """(rows, 14): the chord that each row is given once chords begin and end on the nearest rows."""
+    nothing = np.concatenate([[-1], np.zeros(12), [NO_BASS]])
+    if not chords:
+        return np.tile(nothing, (len(times), 1))
+    starts = times[_nearest([chord.start for chord in chords], times)]
+    ends = times[_nearest([chord.end for chord in chords], times)]
+    away = np.abs(starts - times[:, None])  # (rows, chords) s
+    away[(starts > times[:, None]) | (ends < times[:, None])] = np.inf
+    chosen = away.argmin(axis=1)  # of chords equally near, the first
+    values = []
+    for chord in chords:
+        root, bits, bass = absolute(chord.label)
+        values.append(np.concatenate([[root], bits, [bass if root >= 0 else NO_BASS]]))
+    return np.where(np.isfinite(away.min(axis=1))[:, None], np.array(values)[chosen], nothing)
+
+
+def _nearest(values, times: np.ndarray) -> np.ndarray:
+    """Index of the time nearest to each value; of two equally near the earlier."""
+    return np.abs(np.asarray(values)[:, None] - times).argmin(axis=1)
+
+
+def read_table(path: str | os.PathLike) -> np.ndarray:
+    """The table that the original stores as `.npy`. Raises NotesError when the file holds something else."""
+    try:
+        table = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise NotesError(f"{path} is not a stored analysis: {error}") from error
+    if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] != COLUMNS or len(table) < 3:
+        raise NotesError(f"{path}: an analysis of the original has {COLUMNS} columns and 3 rows or more")
+    table = table.astype(np.float64)
+    if not np.isfinite(table).all() or (np.diff(table[:, TIME]) <= 0).any() or not table[:, DOWN].any():
+        raise NotesError(f"{path}: the times of an analysis must rise, and one row must be a downbeat")
+    return table
+
+
+def analysis_of_table(table: np.ndarray) -> Analysis:
+    """What a table of the original says, as an `Analysis`; tune, key and loudness stay unknown."""
+    times, down = table[1:-1, TIME], table[1:-1, DOWN] > 0
+    duration = float(table[-1, TIME])
+    if len(times) < 2 or not down.any():
+        raise NotesError("the stored analysis holds fewer than two beats, or no downbeat among them")
+    rows = np.flatnonzero(down)
+    usual = int(np.median(np.diff(rows))) if len(rows) > 1 else 4
+    since = np.arange(len(times)) - rows[np.maximum(np.searchsorted(rows, np.arange(len(times)), side="right") - 1, 0)]
+    positions = np.where(since < 0, since % usual, since)
+    names = [_label(row) for row in table[:, ROOT:]]
+    change = [i for i in range(len(names)) if i == 0 or names[i] != names[i - 1]]
+    ends = np.append(table[change[1:], TIME], duration)
+    chords = tuple(Chord(float(table[i, TIME]), float(e), names[i]) for i, e in zip(change, ends) if e > table[i, TIME])
+    return Analysis(duration, beats_of(times, positions), chords, engine="given")
+
+
+def _label(row: np.ndarray) -> str:
+    """The name of a chord (14 numbers of a table)."""
+    root, bits, bass = int(row[0]), row[1:13] > 0, int(row[13])
+    if root < 0 or not bits.any():
+        return NO_CHORD
+    shape = {int(i) for i in np.flatnonzero(np.roll(bits, -root))}
+    above = (bass - root) % 12
+    for name, degrees in QUALITIES.items():
+        if shape in ({*degrees}, {*degrees, above}):
+            return label_of(root, name, bass=bass)
+    return label_of(root, "min" if 3 in shape and 4 not in shape else "maj", bass=bass)
+
+
+# -- from predictions to notes ------------------------------------------------------------------------------
+
+
+def compat_limits(table: np.ndarray, *, auto: bool) -> np.ndarray:
+    """(downbeats,) beats of each prediction that sound.
+
+    Without `auto` one bar each. With it two, and the next downbeat is passed over; the last bar and bars of fewer
+    than four beats stand alone.
+    """
+    rows = np.flatnonzero(table[:, DOWN])
+    sizes = table[rows, BAR].astype(int)
+    if not auto:
+        return sizes
+    limits, jump = np.zeros(len(rows), dtype=int), False
+    for i, (row, size) in enumerate(zip(rows, sizes, strict=True)):  # each depends on the one before
+        if jump:
+            jump = False
+        elif i == len(rows) - 1 or size < 4:
+            limits[i] = size
+        else:
+            following = table[row + 4, BAR] if row + 4 < len(table) else 0
+            limits[i], jump = 4 + int(following), True
+    return limits
+
+
+def compat_notes(placed: Placed, table: np.ndarray) -> tuple[Notes, np.ndarray]:
+    """Notes of one track in seconds, and (n,) their onsets in beats within their segment, in the same order."""
+    times = table[:, TIME]
+    times = np.append(times, times[-1] + (times[-1] - times[-2]) * np.arange(1, EXTRA + 1))
+    rows = np.arange(len(times))
+    onset, offset = np.interp(placed.onset, rows, times), np.interp(placed.end, rows, times)
+    order = np.lexsort((placed.pitch, onset))
+    notes = Notes.from_arrays(
+        onset[order],
+        offset[order],
+        placed.pitch[order],
+        tracks=(Track(name="piano"),),
+        tempo_map=TempoMap.constant(TEMPO, ticks_per_quarter=TICKS),
+    )
+    return notes, placed.within[order]
+
+
+def pedal_moves(table: np.ndarray) -> np.ndarray:
+    """Control changes (CONTROL_DTYPE): the pedal is lifted and pressed anew at 0 s and wherever the chord changes."""
+    changed = np.concatenate([[True], (np.diff(table[:, ROOT:], axis=0) != 0).any(axis=1)])
+    moments = np.where(np.arange(len(table)) == 0, 0.0, table[:, TIME])[changed]
+    moves = np.zeros(2 * len(moments), dtype=CONTROL_DTYPE)
+    moves["time"] = (moments[:, None] + np.array([0.0, PEDAL_DELAY])).ravel()
+    moves["number"], moves["value"] = SUSTAIN, np.tile([0, PEDAL_DOWN], len(moments))
+    return moves
+
+
+# -- the whole ----------------------------------------------------------------------------------------------
+
+
+def cover_compat(source, arranger, first, *, analysis, original, batch_size: int, watch) -> Notes:
+    """What `cover` does with `compat=True`; `arranger` and `first` as `arrangement.open_arranger` gives them."""
+    from spartito.arrangement import mono_at, song_analysis
+    from spartito.audio.stretch import RATE
+    from spartito.models.arranger_input import chord_vectors
+    from spartito.render.perform import compat_loudness, perform
+
+    stored = isinstance(analysis, str | os.PathLike) and os.fspath(analysis).lower().endswith(".npy")
+    table = read_table(analysis) if stored else None
+    song = song_analysis(analysis, source if original is None else original, watch)
+    table = song_table(song) if table is None else table
+    samples = mono_at(source, RATE)
+    inputs = watch("listening", lambda progress: _inputs(source, samples, song, table, arranger, progress))
+    rows = np.flatnonzero(table[:, DOWN])
+    vectors = chord_vectors(table[:, ROOT:].astype(np.int64), rows, compat=True)
+    if first is None:
+        grid = watch(
+            "arranging",
+            lambda _: arranger.arrange(inputs, vectors, melody="omit", batch_size=batch_size),
+        )
+    else:
+        from spartito.models.arranger_runtime import Song, arrange_autoregressive
+
+        songs = [Song(inputs, vectors, table[rows, BAR].astype(int))]
+        grid = watch(
+            "arranging",
+            lambda _: arrange_autoregressive(songs, model=arranger, first_model=first, melody="omit")[0],
+        )
+    placed = place(notes_of(grid, compat=True), rows, compat_limits(table, auto=first is not None))
+    notes, within = compat_notes(placed, table)
+    curve = compat_loudness(samples, RATE)
+    notes = perform(notes, song, compat=True, pedal=False, loudness_curve=curve, onset_beats=within)
+    return replace(notes, tracks=(replace(notes.tracks[0], controls=pedal_moves(table)),))
+
+
+def _inputs(source, samples, song, table, arranger, progress) -> np.ndarray:
+    """Mel spectrograms of the stretched song, or frames for arrangers that hear those."""
+    rows = np.flatnonzero(table[:, DOWN])
+    if arranger.input == "mel":
+        from spartito.audio.stretch import beat_segments, beat_stretch
+        from spartito.models.arranger_mel import log_mel
+
+        stretched, places = beat_stretch(samples, table[:, TIME], float32_phase=True)
+        return log_mel(beat_segments(stretched, places[rows]))
+    from spartito.arrangement import LISTENING_RATE, mono_at
+    from spartito.models.arranger_input import beat_cells, cut, listen
+
+    heard = listen(mono_at(source, LISTENING_RATE), tuning=song.tuning, progress=progress)
+    return cut(beat_cells(heard, table[:, TIME]), rows)

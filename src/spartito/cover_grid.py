@@ -1,0 +1,234 @@
+"""From the arranger's grid to notes in seconds: which prediction serves which bar, and when a step sounds.
+
+Job
+    An arranger hears eight beats from a bar line on and answers with 32 steps of up to 15 notes. A song has such a
+    prediction for every bar, and they overlap. Here they are laid side by side: `song_grid` says which beats the
+    arranger is to hear, `place` keeps of each prediction the bars it serves, and `to_notes` gives its notes the time of
+    the recording.
+
+Rules
+    - A prediction serves its own bar (`hop=1`) or two bars (`hop=2`) when both fit into its eight beats.
+    - Bars of more than eight beats are cut into equal parts. In 6/8 and 12/8 the grid counts quarter notes, so that a
+      step stays a sixteenth.
+    - Beats go on at their tempo before the first and after the last one tracked, so that a pick-up and a last chord
+      are arranged, too.
+    - No key is struck while it is down, nothing sounds beyond the recording, nothing begins in silence.
+
+Source
+    Z. Wang et al., 'Audio-to-symbolic arrangement via cross-modal music representation learning' (ICASSP 2022). What
+    its program does instead, and why this differs, stands in `cover_compat`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from spartito.analysis.beats import Beats
+from spartito.analysis.song import LOUDNESS_HOP, Analysis
+from spartito.errors import ParameterError
+from spartito.notes.notes import Notes
+
+__all__ = ["Placed", "SongGrid", "on_grid", "place", "seconds_of", "served_beats", "song_grid", "stack", "to_notes"]
+
+STEPS = 4  # of a beat
+SEGMENT_BEATS = 8  # that an arranger hears at once
+VELOCITY = 80  # before the performance is made
+NEAREST = 0.02  # s: a note that begins this close to the end of the recording cannot be heard
+SILENCE = 60.0  # dB below the loud places: nothing begins there
+AROUND = 0.3  # s on both sides of an onset that count for its loudness
+
+
+@dataclass(frozen=True, eq=False)
+class SongGrid:
+    """The beats an arranger hears of a song.
+
+    Attributes
+    ----------
+    beats : Beats
+        Position 0 marks where segments begin: bars, and parts of long ones. Times before 0 s may occur; the last one
+        is the end of the last bar.
+    starts : np.ndarray, shape=(segments,), int
+        Index of the first beat of each segment.
+    lengths : np.ndarray, shape=(segments,), int
+        Beats until the next segment, at most eight.
+    """
+
+    beats: Beats
+    starts: np.ndarray
+    lengths: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Notes on the beats of a song; columns of shape (n,).
+
+    `onset` and `end` are beats of the grid, `within` is the onset counted from the beginning of its segment.
+    """
+
+    onset: np.ndarray
+    end: np.ndarray
+    pitch: np.ndarray
+    within: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.onset)
+
+    def pick(self, chosen) -> Placed:
+        """The notes that `chosen` ((n,) bool or indices) names."""
+        return Placed(self.onset[chosen], self.end[chosen], self.pitch[chosen], self.within[chosen])
+
+
+def stack(*parts: Placed) -> Placed:
+    """All the notes together."""
+    columns = ("onset", "end", "pitch", "within")
+    return Placed(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+# -- the beats to hear --------------------------------------------------------------------------------------
+
+
+def song_grid(analysis: Analysis) -> SongGrid:
+    """The grid of a song: its beats (quarter notes in 6/8 and 12/8) from 0 s to its end, in whole bars."""
+    beats = analysis.beats
+    down = np.flatnonzero(beats.positions == 0)
+    index = np.array([mark[0] for mark in beats.signatures])
+    edges, counts = [float(down[0])], []  # bar lines, in tracked beats; beats of the grid in each bar
+    for first, last in pairwise(down):
+        edges.append(float(last))
+        counts.append(_grid_beats(last - first, _signature(beats, index, first)))
+    usual = _bar_beats(_signature(beats, index, down[-1]))
+    end = _beat_at(analysis.duration, beats.times)
+    while edges[-1] < end - 0.25:  # the bar that is left, and what comes after the last beat
+        edges.append(edges[-1] + usual)
+        counts.append(_grid_beats(usual, _signature(beats, index, down[-1])))
+    opening = _bar_beats(_signature(beats, index, down[0]))
+    start = _beat_at(0.0, beats.times)
+    while edges[0] > start + 0.25:
+        edges.insert(0, edges[0] - opening)
+        counts.insert(0, _grid_beats(opening, _signature(beats, index, down[0])))
+    places, parts = [], []
+    for (begin, finish), count in zip(pairwise(edges), counts, strict=True):
+        places.append(begin + (finish - begin) * np.arange(count) / count)
+        cut = np.array_split(np.arange(count), -(-count // SEGMENT_BEATS))
+        parts.extend(len(part) for part in cut)
+    lengths = np.array(parts)
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    times = seconds_of(np.append(np.concatenate(places), edges[-1]), beats.times)
+    positions = np.arange(len(times)) - np.append(np.repeat(starts, lengths), starts[-1])
+    return SongGrid(Beats(times, np.arange(len(times)), positions), starts, lengths)
+
+
+def _signature(beats: Beats, index: np.ndarray, beat: int) -> tuple[int, int]:
+    return beats.signatures[max(0, int(np.searchsorted(index, beat, side="right")) - 1)][1:]
+
+
+def _compound(signature: tuple[int, int]) -> bool:
+    numerator, denominator = signature
+    return denominator >= 8 and numerator > 3 and numerator % 3 == 0
+
+
+def _bar_beats(signature: tuple[int, int]) -> int:
+    """Tracked beats in a bar: dotted notes in compound metres."""
+    return signature[0] // 3 if _compound(signature) else signature[0]
+
+
+def _grid_beats(tracked: int, signature: tuple[int, int]) -> int:
+    """Beats of the grid in a bar of so many tracked ones: three for two when they are dotted."""
+    return tracked * 3 // 2 if _compound(signature) and tracked % 2 == 0 else int(tracked)
+
+
+def seconds_of(places, times: np.ndarray) -> np.ndarray:
+    """Seconds at `places` (beats, fractions too) of beats at `times`; outside, the nearest tempo goes on."""
+    places = np.asarray(places, dtype=np.float64)
+    steps = np.diff(times)
+    seconds = np.interp(places, np.arange(len(times)), times)
+    seconds = np.where(places < 0, times[0] + places * np.median(steps[:4]), seconds)
+    last = len(times) - 1
+    return np.where(places > last, times[-1] + (places - last) * np.median(steps[-4:]), seconds)
+
+
+def _beat_at(seconds: float, times: np.ndarray) -> float:
+    """The place, in beats, of a time: the inverse of `seconds_of`."""
+    steps = np.diff(times)
+    if seconds < times[0]:
+        return (seconds - times[0]) / float(np.median(steps[:4]))
+    if seconds > times[-1]:
+        return len(times) - 1 + (seconds - times[-1]) / float(np.median(steps[-4:]))
+    return float(np.interp(seconds, times, np.arange(len(times))))
+
+
+# -- predictions --------------------------------------------------------------------------------------------
+
+
+def place(rows: np.ndarray, starts: np.ndarray, limits: np.ndarray) -> Placed:
+    """Of the notes in `rows` those that begin in the first `limits` beats of their segment.
+
+    `rows` (n, 4) are segment, step, pitch, length in steps (`models.pianotree.notes_of`); `starts` and `limits` are
+    (segments,) beats; a limit of 0 leaves a prediction out.
+    """
+    segment, step, pitch, length = np.asarray(rows).reshape(-1, 4).T
+    kept = step < np.asarray(limits)[segment] * STEPS
+    segment, within, pitch = segment[kept], step[kept] / STEPS, pitch[kept]
+    onset = np.asarray(starts)[segment] + within
+    return Placed(onset, onset + length[kept] / STEPS, pitch, within)
+
+
+def served_beats(lengths: np.ndarray, *, hop: int) -> np.ndarray:
+    """(segments,) beats that each prediction serves: its own part, or with `hop=2` the next one, too."""
+    if hop not in (1, 2):
+        raise ParameterError(f"a prediction can serve 1 or 2 bars (hop), not {hop}")
+    limits = np.asarray(lengths).copy()
+    if hop == 2:
+        i = 0
+        while i + 1 < len(limits):
+            if limits[i] + limits[i + 1] <= SEGMENT_BEATS:
+                limits[i], limits[i + 1] = limits[i] + limits[i + 1], 0
+                i += 1
+            i += 1
+    return limits
+
+
+def on_grid(notes: np.ndarray, grid: SongGrid) -> Placed:
+    """Notes (n, 3: onset s, offset s, pitch) moved to the nearest steps of the grid, a step long at least."""
+    notes = np.asarray(notes, dtype=np.float64).reshape(-1, 3)
+    places = np.arange(len(grid.beats.times))
+    onset = np.round(np.interp(notes[:, 0], grid.beats.times, places) * STEPS) / STEPS
+    end = np.round(np.interp(notes[:, 1], grid.beats.times, places) * STEPS) / STEPS
+    segment = np.maximum(np.searchsorted(grid.starts, onset, side="right") - 1, 0)
+    pitch = np.round(notes[:, 2]).astype(np.int64)
+    return Placed(onset, np.maximum(end, onset + 1 / STEPS), pitch, onset - grid.starts[segment])
+
+
+# -- the time of the recording ------------------------------------------------------------------------------
+
+
+def to_notes(placed: Placed, times: np.ndarray, *, analysis: Analysis) -> Notes:
+    """Notes of one piano track in seconds; `times` (beats,) are those of the grid that `placed` counts in."""
+    onset = seconds_of(placed.onset, times)
+    offset = np.minimum(seconds_of(placed.end, times), analysis.duration)
+    kept = (onset >= -1e-6) & (onset < analysis.duration - NEAREST) & ~_silent(onset, analysis)
+    kept &= (placed.pitch >= 0) & (placed.pitch < 128)
+    onset, offset, pitch = np.maximum(onset[kept], 0.0), offset[kept], placed.pitch[kept]
+    order = np.lexsort((-offset, onset, pitch))  # of two notes that begin together the longer comes first
+    onset, offset, pitch = onset[order], offset[order], pitch[order]
+    first = np.ones(len(onset), dtype=bool)
+    first[1:] = (np.diff(pitch) != 0) | (np.diff(onset) > 1e-6)
+    onset, offset, pitch = onset[first], offset[first], pitch[first]
+    again = np.flatnonzero(np.diff(pitch) == 0)
+    offset[again] = np.minimum(offset[again], onset[again + 1])
+    return Notes.from_arrays(onset, offset, pitch, VELOCITY)
+
+
+def _silent(onset: np.ndarray, analysis: Analysis) -> np.ndarray:
+    """(n,) bool: nothing is to be heard in the recording around these times (seconds)."""
+    loudness = analysis.loudness
+    if len(loudness) == 0:
+        return np.zeros(len(onset), dtype=bool)
+    reach = round(AROUND / LOUDNESS_HOP)
+    padded = np.pad(loudness, reach, constant_values=-np.inf)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
+    near = np.clip(np.round(onset / LOUDNESS_HOP).astype(int), 0, len(loudness) - 1)
+    return around[near] < np.percentile(loudness, 95) - SILENCE
