@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("lxml", reason="the extra 'score' is not installed")
 
-from spartito.score.engrave import _voices_filled
+from spartito.score.engrave import _ties, _ties_mended, _voices_filled
 
 NOTE = "<note><pitch><step>C</step><octave>4</octave></pitch><duration>{}</duration><voice>{}</voice>{}</note>"
 CLEF = "<attributes><clef number='2'><sign>G</sign></clef></attributes>"
@@ -48,3 +48,44 @@ def test_the_way_back_from_a_filled_voice_is_longer():
 def test_other_bars_stay_as_they_are():
     measure = next(ElementTree.fromstring(_voices_filled(piece(""))).iter("measure"))
     assert length(measure) == {"1": 96, "3": 96, "4": 24}
+
+
+TIED = (
+    """<note id="{}"><pitch><step>D</step><octave>4</octave></pitch><duration>24</duration>{}<voice>{}</voice></note>"""
+)
+START, STOP = '<tie type="start"/>', '<tie type="stop"/>'
+MEI = (
+    '<mei xmlns="http://www.music-encoding.org/ns/mei">'
+    '<measure><note xml:id="a"/>{}</measure>'
+    '<measure><note xml:id="x"/><note xml:id="y"/><note xml:id="b"/>{}</measure><measure><note xml:id="c"/></measure></mei>'
+)
+
+
+def tie(start, end):
+    return f'<tie startid="#{start}" endid="#{end}"/>'
+
+
+def test_ties_are_those_of_the_musicxml():
+    """The left hand (voice 3) ties a to b over the bar line, the right one (voice 1) x to y inside the second bar."""
+    first = TIED.format("a", START, 3)
+    second = TIED.format("x", START, 1) + TIED.format("y", STOP, 1) + TIED.format("b", STOP, 3)
+    third = TIED.format("c", "", 3)
+    parts = "".join(f"<measure>{bar}</measure>" for bar in (first, second, third))
+    ties = _ties(f"<score-partwise><part>{parts}</part></score-partwise>".encode())
+    assert ties == {"a": "b", "x": "y"}
+    assert _ties_mended(MEI.format(tie("a", "b"), tie("x", "y")), ties) is None
+    for wrong in (MEI.format(tie("a", "c"), tie("x", "y")), MEI.format("", tie("x", "y") + tie("b", "c"))):
+        root = ElementTree.fromstring(_ties_mended(wrong, ties))
+        found = [[t.attrib for t in measure.iter() if t.tag.endswith("}tie")] for measure in root]
+        assert found == [
+            [{"startid": "#a", "endid": "#b"}],
+            [{"startid": "#x", "endid": "#y"}],
+            [],
+        ]
+
+
+def test_notes_without_names_keep_their_ties():
+    text = TIED.format("a", START, 3) + TIED.format("b", STOP, 3)
+    text = text.replace(' id="a"', "").replace(' id="b"', "")
+    assert _ties(f"<score-partwise><part>{text}</part></score-partwise>".encode()) == {}
+    assert _ties_mended(MEI.format(tie("a", "c"), ""), {}) is None

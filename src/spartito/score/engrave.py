@@ -5,6 +5,10 @@ verovio draws the pages as SVG; `score.pdf` turns them into one PDF.
 verovio (6.4.1) puts a clef that changes at a bar line behind the last thing that the last voice of the bar before
 holds, so that after a second voice which falls silent early the clef stands in the middle of the bar. Such voices are
 filled up with rests that are not printed, in what verovio is given and nowhere else.
+
+It also loses the end of a tie where the other hand ties the same key in between, and ends it bars later, wherever that
+key is tied again (https://github.com/rism-digital/verovio/issues/4397 is one of the causes): ties are compared with
+those of the MusicXML, by the names of their notes, and set right in its own MEI when they differ.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ MARGIN = 120  # tenths of a millimetre
 HEADER_SPACE = 4.0  # staff spaces between title and music, with room for chord symbols
 TITLE_SIZE = 1.7  # against the text of the page
 SCALE = 88  # per cent: a staff of 6.3 mm, usual for piano music
+_MEI, _ID = "{http://www.music-encoding.org/ns/mei}", "{http://www.w3.org/XML/1998/namespace}id"
 _VALUES = {  # quarter notes: (type, dots), longest first
     4.0: ("whole", 0),
     3.0: ("half", 1),
@@ -69,6 +74,9 @@ def engrave(musicxml: bytes) -> list[str]:
     )
     if not toolkit.loadData(_voices_filled(musicxml).decode("utf-8")):
         raise NotesError("the score cannot be engraved: verovio does not accept its MusicXML")
+    mended = _ties_mended(toolkit.getMEI(), _ties(musicxml))
+    if mended is not None:
+        toolkit.loadData(mended)
     pages = [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
     pages[0] = _larger_title(pages[0])
     return pages
@@ -115,6 +123,45 @@ def _fill(measure, staves: set[str], divisions: int, etree) -> None:
         if following is not None:
             duration = following.find("duration")
             duration.text = str(int(duration.text) + at - end)
+
+
+def _ties(content: bytes) -> dict[str, str]:
+    """Name of the tied note that follows each; notes without a name are left out."""
+    from lxml import etree
+
+    ties, begun = {}, {}
+    for note in etree.fromstring(content).iter("note"):
+        kinds = {tie.get("type") for tie in note.findall("tie")}
+        key = tuple(note.findtext(path) for path in ("voice", "pitch/step", "pitch/alter", "pitch/octave"))
+        name = note.get("id")
+        if "stop" in kinds and begun.get(key) and name:
+            ties[begun.pop(key)] = name
+        if "start" in kinds and name:
+            begun[key] = name
+    return ties
+
+
+def _ties_mended(mei: str, ties: dict[str, str]) -> str | None:
+    """The MEI with these ties and no others, or None when it has them already (or its notes have no names)."""
+    from lxml import etree
+
+    root = etree.fromstring(mei.encode("utf-8"))
+    drawn = {tie.get("startid", "")[1:]: tie for tie in root.iter(f"{_MEI}tie")}
+    if not ties or ties == {start: tie.get("endid", "")[1:] for start, tie in drawn.items()}:
+        return None
+    for start, tie in drawn.items():
+        if start not in ties:
+            tie.getparent().remove(tie)
+    measures = {
+        note.get(_ID): measure for measure in root.iter(f"{_MEI}measure") for note in measure.iter(f"{_MEI}note")
+    }
+    for start, end in ties.items():
+        if start in measures and end in measures:
+            tie = (
+                drawn[start] if start in drawn else etree.SubElement(measures[start], f"{_MEI}tie", startid=f"#{start}")
+            )
+            tie.set("endid", f"#{end}")
+    return etree.tostring(root, encoding="unicode")
 
 
 def _larger_title(page: str) -> str:
