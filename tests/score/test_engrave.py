@@ -57,7 +57,8 @@ START, STOP = '<tie type="start"/>', '<tie type="stop"/>'
 MEI = (
     '<mei xmlns="http://www.music-encoding.org/ns/mei">'
     '<measure><note xml:id="a"/>{}</measure>'
-    '<measure><note xml:id="x"/><note xml:id="y"/><note xml:id="b"/>{}</measure><measure><note xml:id="c"/></measure></mei>'
+    '<measure><note xml:id="x"/><note xml:id="y"/><note xml:id="b"/>{}</measure>'
+    '<measure><note xml:id="c"/></measure></mei>'
 )
 
 
