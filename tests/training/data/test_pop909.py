@@ -51,9 +51,13 @@ def test_places_follow_the_beats_and_go_on_outside_them():
 
 
 def test_bars_with_a_pickup_and_a_change_of_metre():
-    positions, lengths = bars_of(np.array([1, 5, 8]), 10)
-    assert positions.tolist() == [3, 0, 1, 2, 3, 0, 1, 2, 0, 1]
-    assert lengths.tolist() == [4, 4, 4, 4, 4, 3, 3, 3, 2, 2]
+    positions, lengths = bars_of(np.array([1, 5, 9, 12]), 14)
+    assert positions.tolist() == [3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 0, 1]
+    assert lengths.tolist() == [4] * 9 + [3] * 3 + [4] * 2  # the last bar breaks off
+
+
+def test_a_long_pickup_is_in_bars_too():
+    assert bars_of(np.array([6, 10]), 14)[0].tolist() == [2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
 
 
 def test_a_late_onset_is_carried_into_the_next_beat_and_no_note_is_shorter_than_a_step():
@@ -102,7 +106,7 @@ def test_fields_of_the_written_file(tmp_path):
 
 def test_a_song_is_read_with_its_bars_of_four(tmp_path):
     read = read_song(folder_of(tmp_path))
-    assert read.positions.tolist() == [0, 1, 2, 3, 0] and read.bar_lengths.tolist() == [4, 4, 4, 4, 1]
+    assert read.positions.tolist() == [0, 1, 2, 3, 0] and read.bar_lengths.tolist() == [4] * 5
     assert read.melody[0, 2] == 72 and read.bridge[0, 2] == 67 and read.piano[0, 2] == 48
     assert read.chords == ((0.5, 1.5, "C:maj"), (1.5, 2.5, "N"))
 

@@ -19,7 +19,7 @@ def four_bars() -> PopSong:
 def test_a_waltz_loses_the_fourth_beat_with_its_notes_and_chords():
     waltz = as_waltz(four_bars())
     assert waltz.positions.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    assert waltz.bar_lengths.tolist() == [3, 3, 3, 3, 3, 3, 2, 2]
+    assert waltz.bar_lengths.tolist() == [3] * 8
     np.testing.assert_allclose(waltz.beats, np.arange(8) * 0.5)
     assert waltz.melody[:, 2].tolist() == [60, 61, 62, 64, 65, 66, 68, 69]  # 63 and 67 were fourth beats
     np.testing.assert_allclose(waltz.melody[:, 0], np.arange(8) * 0.5)

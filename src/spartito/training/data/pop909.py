@@ -68,7 +68,7 @@ class PopSong:
     positions : np.ndarray, shape=(b,), int
         Place in the bar, 0 is a downbeat.
     bar_lengths : np.ndarray, shape=(b,), int
-        Beats of the bar a beat lies in. A pick-up counts as the end of a bar as long as the first one.
+        Beats of the bar a beat lies in; of a pick-up and of a last bar that breaks off, those of the usual bar.
     chords : tuple of (seconds, seconds, label)
     keys : tuple of (seconds, seconds, label)
         From the recording: good to a few tenths of a second.
@@ -153,15 +153,15 @@ def _bars(small: np.ndarray, large: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def bars_of(down: np.ndarray, beats: int) -> tuple[np.ndarray, np.ndarray]:
     """(b,) position in the bar and (b,) length of the bar in beats, from the indices of the downbeats.
 
-    The last bar is as long as its beats say; a pick-up is the end of a bar as long as the first.
+    Beats before the first downbeat, and a last bar that breaks off, belong to bars of the usual length.
     """
     lengths = np.diff(np.append(down, beats))
+    usual = int(np.bincount(lengths[:-1]).argmax()) if len(down) > 1 else max(int(lengths[0]), int(down[0]))
+    lengths[-1] = max(lengths[-1], usual)
     pickup = down[0]
-    usual = max(int(lengths[0]), int(pickup) + 1)
-    bar = np.searchsorted(down, np.arange(beats), side="right") - 1
-    position = np.arange(beats) - down[bar]
-    position[:pickup] = np.arange(usual - pickup, usual)
-    length = lengths[bar]
+    bar = np.maximum(np.searchsorted(down, np.arange(beats), side="right") - 1, 0)
+    position, length = np.arange(beats) - down[bar], lengths[bar]
+    position[:pickup] %= usual
     length[:pickup] = usual
     return position, length
 
@@ -272,7 +272,7 @@ def quantise(song: PopSong, *, compat: bool = False) -> QuantisedSong:
     rows = np.arange(len(beats) + SEGMENT + 1)
     starts = np.column_stack([np.searchsorted(grid[:, 0], rows) for grid in grids])
     down = song.downbeats + before
-    four = song.bar_lengths[song.downbeats] == 4
+    four = np.diff(np.append(down, len(song.beats) + before)) == 4  # a bar that breaks off is not complete
     complete = four & np.append(four[1:], False)
     return QuantisedSong(
         song.name, *grids, starts, down, complete, beats, chord_rows(song.chords, beats, compat=compat)
