@@ -196,14 +196,14 @@ def peer(command: str) -> Callable:
 # -- the comparison -------------------------------------------------------------------------------------------
 
 
-def compare(excerpts: list[Excerpt], systems: dict[str, Callable], conditions, targets) -> dict:
+def compare(excerpts: list[Excerpt], systems: dict[str, Callable], conditions, targets, *, listen=True) -> dict:
     """condition -> target -> system -> excerpt -> scores."""
     results: dict = {}
     for number, excerpt in enumerate(excerpts, start=1):
         print(f"{number}/{len(excerpts)} {excerpt.name}", file=sys.stderr)
         rows = excerpt.given.chord_rows()
         for condition in conditions:
-            analysis = analysed(excerpt, condition)
+            analysis = analysed(excerpt, condition, listen=listen)
             for target in targets:
                 if target == "include" and not excerpt.sung:
                     continue
@@ -221,15 +221,14 @@ def compare(excerpts: list[Excerpt], systems: dict[str, Callable], conditions, t
     return results
 
 
-def analysed(excerpt: Excerpt, condition: str) -> Analysis:
-    """The analysis everyone is given. The melody is estimated in both conditions: it is part of the arranging."""
-    try:
-        from spartito import analyze
-    except ImportError:
-        return excerpt.given
-    if condition == "annotated":
-        return analyze(excerpt.audio, beats=excerpt.beats, chords=excerpt.chords)
-    return analyze(excerpt.audio)
+def analysed(excerpt: Excerpt, condition: str, *, listen: bool) -> Analysis:
+    """The analysis everyone is given. Melody, tuning and loudness are estimated in both conditions: they are part of
+    the arranging. Without `listen` beats and chords will do."""
+    from spartito import analyze
+
+    if condition == "estimated":
+        return analyze(excerpt.audio)
+    return analyze(excerpt.audio, beats=excerpt.beats, chords=excerpt.chords) if listen else excerpt.given
 
 
 def scored(excerpt: Excerpt, notes: Notes, rows: np.ndarray, target: str) -> dict[str, float]:
@@ -360,7 +359,11 @@ def main(arguments: list[str] | None = None) -> dict:
             parser.error(f"--peer is NAME=COMMAND, not {entry!r}")
         systems[name] = peer(command)
     report["results"] = compare(
-        read_excerpts(options.bands, options.excerpts), systems, options.conditions, options.targets
+        read_excerpts(options.bands, options.excerpts),
+        systems,
+        options.conditions,
+        options.targets,
+        listen=bool(options.models),
     )
     return written(options.output / "cover", table(report["results"]), report)
 

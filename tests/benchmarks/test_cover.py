@@ -64,7 +64,6 @@ def test_systems_side_by_side(script, excerpt, monkeypatch, capsys, tmp_path):
     # what a peer writes is the human arrangement, or nothing at all
     write_midi(excerpt.notes("melody", "bridge", "piano"), tmp_path / "human.mid")
     monkeypatch.setattr(script, "read_excerpts", lambda folder, count: [excerpt])
-    monkeypatch.setattr(script, "analysed", lambda excerpt, condition: excerpt.given)
     copy = (
         f'perfect={{python}} -I -c "import shutil, sys; shutil.copy(*sys.argv[1:])" {tmp_path / "human.mid"} {{output}}'
     )
