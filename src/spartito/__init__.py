@@ -26,6 +26,7 @@ _HOME = {  # public name -> module it lives in
     "Score": "spartito.score.score",
     "SpartitoError": "spartito.errors",
     "Track": "spartito.notes.notes",
+    "analyze": "spartito.analysis.analyze",
     "convert_checkpoint": "spartito.models.convert",
     "cover": "spartito.arrangement",
     "estimate_beats": "spartito.analysis.beats",
@@ -42,6 +43,8 @@ _HOME = {  # public name -> module it lives in
     "load_model": "spartito.models.hub",
     "load_notes": "spartito.loading",
     "load_score": "spartito.score.score",
+    "mix": "spartito.render.mix",
+    "perform": "spartito.render.perform",
     "playability": "spartito.notes.playability",
     "plot_transcription": "spartito.render.plots",
     "read_csv": "spartito.notes.table",
@@ -68,6 +71,7 @@ __all__ = [
     "SpartitoError",
     "Track",
     "__version__",
+    "analyze",
     "convert_checkpoint",
     "cover",
     "estimate_beats",
@@ -84,6 +88,8 @@ __all__ = [
     "load_model",
     "load_notes",
     "load_score",
+    "mix",
+    "perform",
     "playability",
     "plot_transcription",
     "read_csv",
@@ -101,6 +107,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # what an editor reads; nothing of it runs
+    from spartito.analysis.analyze import analyze
     from spartito.analysis.beats import Beats, estimate_beats
     from spartito.analysis.song import Analysis, Chord
     from spartito.arrangement import cover
@@ -120,6 +127,8 @@ if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.notes.playability import playability
     from spartito.notes.simplify import simplify
     from spartito.notes.table import read_csv, write_csv
+    from spartito.render.mix import mix
+    from spartito.render.perform import perform
     from spartito.render.plots import plot_transcription
     from spartito.render.soundfont import fetch_soundfont
     from spartito.render.synthesize import synthesize

@@ -226,7 +226,7 @@ def cover_compat(source, arranger, first, *, analysis, original, batch_size: int
     if first is None:
         grid = watch(
             "arranging",
-            lambda _: arranger.arrange(inputs, vectors, melody="omit", batch_size=batch_size),
+            lambda _: arranger.arrange(inputs, vectors, melody="omit", batch_size=batch_size, compat=True),
         )
     else:
         from spartito.models.arranger_runtime import Song, arrange_autoregressive
@@ -234,7 +234,7 @@ def cover_compat(source, arranger, first, *, analysis, original, batch_size: int
         songs = [Song(inputs, vectors, table[rows, BAR].astype(int))]
         grid = watch(
             "arranging",
-            lambda _: arrange_autoregressive(songs, model=arranger, first_model=first, melody="omit")[0],
+            lambda _: arrange_autoregressive(songs, model=arranger, first_model=first, melody="omit", compat=True)[0],
         )
     placed = place(notes_of(grid, compat=True), rows, compat_limits(table, auto=first is not None))
     notes, within = compat_notes(placed, table)

@@ -57,7 +57,10 @@ def find_model(name: str | os.PathLike) -> ModelInfo:
 
 
 def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", threads: int = 0):
-    """Open a model for use; what comes back depends on its job (`Transcriber` for transcription)."""
+    """Open a model for use; what comes back depends on its job.
+
+    Transcription gives a `Transcriber`, analysis a `SongListener`, arrangement an `Arranger`.
+    """
     info = find_model(name)
     if info.job == "transcription" and info.config.get("architecture") == "onsets_frames":
         from spartito.transcription_onsets_frames import OnsetsFramesTranscriber
@@ -67,6 +70,14 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
         from spartito.transcription import Transcriber
 
         return Transcriber(info, device=device, threads=threads)
+    if info.job == "analysis":
+        from spartito.analysis.listening import SongListener
+
+        return SongListener(info.folder, device=device, threads=threads)
+    if info.job == "arrangement":
+        from spartito.models.arranger_runtime import Arranger
+
+        return Arranger(info, device=device, threads=threads)
     raise ModelError(f"{info.name} is a model for {info.job!r}, and cannot be asked for by name")
 
 
