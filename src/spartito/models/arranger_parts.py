@@ -109,7 +109,9 @@ class PitchedEncoder(nn.Module):
     def __init__(self, channels: int, kernels: int, units: int, latent: int):
         super().__init__()
         self.cnn = nn.Sequential(
-            nn.Conv2d(channels, kernels, (4, 12), stride=(2, 1), padding=(0, 1)), nn.ReLU(), nn.MaxPool2d(2)
+            nn.Conv2d(channels, kernels, (4, 12), stride=(2, 1), padding=(0, 1)),
+            nn.MaxPool2d(2),  # before the ReLU: the same, on a quarter of the values
+            nn.ReLU(),
         )
         width = kernels * ((KEYS + 2 - 12 + 1) // 2)  # 780 as published
         self.gru = nn.GRU(width, units, batch_first=True, bidirectional=True)
@@ -200,7 +202,8 @@ class KeyEncoder(nn.Module):
 
     def forward(self, frames: Tensor, chords: Tensor | None, condition: Tensor | None) -> Tensor:
         """(B, 32, 88, 6) logits: begins here, then one per duration bit."""
-        x = self.frames(F.pad(frames, (0, 0, 0, 4))) + self.step + self.key  # (B, C, 32, 88)
+        x = self.frames(F.pad(frames, (0, 0, 0, 4)))  # (B, C, 32, 88)
+        x = x + (self.step + self.key).to(x.dtype)
         planes = []
         if chords is not None:
             tones = chords.unflatten(-1, (3, 12)) @ self.classes.t().to(chords.dtype)  # (B, 8, 3, 88)
@@ -209,7 +212,7 @@ class KeyEncoder(nn.Module):
         if condition is not None:
             planes.append(condition[:, :, None, None].expand(-1, -1, STEPS, KEYS))
         if self.planes is not None:
-            x = x + self.planes(torch.cat([p.to(frames.dtype) for p in planes], dim=1))
+            x = x + self.planes(torch.cat([p.to(x.dtype) for p in planes], dim=1))
         x = torch.relu(x)
         for layer in (self.near, self.octaves, self.beats):
             x = x + torch.relu(layer(x))
