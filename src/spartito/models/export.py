@@ -35,14 +35,20 @@ def write_folder(module, example, folder: str | os.PathLike, config: dict, *, in
     dynamic : dict
         Axes of varying length, as `torch.onnx.export` takes them.
     """
+    folder = Path(folder)
+    write_weights(module, folder)
+    write_graph(module, example, folder / GRAPH, inputs=inputs, outputs=outputs, dynamic=dynamic)
+    write_config(config, folder)
+    return folder
+
+
+def write_weights(module, folder: Path) -> None:
+    """`module`'s numbers in float16 as `folder`/model.safetensors."""
     try:
-        import onnx
         import torch
         from safetensors.torch import save
     except ImportError as error:
-        raise MissingExtraError("onnx", extra="train", purpose="exporting a model") from error
-    folder = Path(folder)
-    module = module.eval()
+        raise MissingExtraError("torch", extra="train", purpose="exporting a model") from error
     state = {
         name: value.detach().to(torch.float16).contiguous().cpu()
         for name, value in module.state_dict().items()
@@ -50,11 +56,23 @@ def write_folder(module, example, folder: str | os.PathLike, config: dict, *, in
     }
     with atomic_path(folder / WEIGHTS) as path:
         path.write_bytes(save(state))  # save_file would make a file that only its owner can read
+
+
+def write_graph(module, example, path: Path, *, inputs, outputs, dynamic) -> None:
+    """The graph of `module`, its weights those of the model.safetensors beside `path` with the same names.
+
+    A folder may hold several graphs of one network. Arguments as in `write_folder`.
+    """
+    try:
+        import onnx
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("onnx", extra="train", purpose="exporting a model") from error
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its successor
         torch.onnx.export(
-            module,
+            module.eval(),
             example,
             buffer,
             dynamo=False,
@@ -66,12 +84,15 @@ def write_folder(module, example, folder: str | os.PathLike, config: dict, *, in
             do_constant_folding=False,
         )
     graph = onnx.load_model_from_string(buffer.getvalue())
-    _point_into(graph, folder / WEIGHTS)
-    with atomic_path(folder / GRAPH) as path:
-        path.write_bytes(graph.SerializeToString())
+    _point_into(graph, path.parent / WEIGHTS)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(graph.SerializeToString())
+
+
+def write_config(config: dict, folder: Path) -> None:
+    """`config` as `folder`/config.json."""
     with atomic_path(folder / CONFIG) as path:
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    return folder
 
 
 def _point_into(graph, weights: Path) -> None:
