@@ -61,6 +61,7 @@ class Transcriber:
         self.decoder = info.config["decoder"]
         self.margin = info.config["reach"] + info.config["reach"] % 2
         self.transform = front_end(info.config["front_end"])
+        threads = threads or _threads_of_environment()
         self.network = open_graph(info.folder / "model.onnx", device=device, threads=threads)
 
     def curves(
@@ -229,6 +230,12 @@ def transcribe(
     if pedal and transcriber.decoder.get("pedal", False):
         notes = notes.with_pedal(_pedal_spans(curves.pedal, fps=curves.fps) * stretch)
     return notes.shifted(start) if start else notes
+
+
+def _threads_of_environment() -> int:
+    """What OMP_NUM_THREADS says, 0 where it says nothing: ONNX Runtime has threads of its own and does not ask."""
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    return int(value) if value.isdigit() else 0
 
 
 def _check(onset_threshold, frame_threshold, shortest, lowest, highest, tuning):

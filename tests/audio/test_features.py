@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spartito.audio.features import BINS_PER_SEMITONE, PRESETS, bin_of_pitch, front_end, mel_bank
+from spartito.audio.features import BINS_PER_SEMITONE, PRESETS, Window, bin_of_pitch, front_end, mel_bank
 from spartito.errors import ParameterError
 
 RATE = 16_000
@@ -49,6 +49,20 @@ def test_torch_and_numpy_agree(name):
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-3)
     batch = front_end(name)(torch.from_numpy(np.stack([samples, samples[::-1].copy()])))
     np.testing.assert_allclose(batch[0].numpy(), theirs.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 255, 257, 5000, 40_001])
+def test_lines_by_blocks_are_those_of_the_transform(n, monkeypatch):
+    """The long windows are computed hop by hop; the whole transforms give the same."""
+    rng = np.random.default_rng(n)
+    time = np.arange(n) / 16_000
+    samples = (0.3 * np.sin(2 * np.pi * 110 * time) + 1e-3 * rng.standard_normal(n)).astype(np.float32)
+    transform = front_end("default")
+    assert [window.few_lines(transform.hop) for window in transform.windows] == [True, True, False]
+    quick = transform(samples)
+    monkeypatch.setattr(Window, "few_lines", lambda *_: False)
+    np.testing.assert_allclose(quick, transform(samples), atol=2e-3)
+    np.testing.assert_allclose(np.exp(quick), np.exp(transform(samples)), atol=1e-6)
 
 
 def test_last_sample_is_dropped_so_that_frames_match_label_rows():
