@@ -18,7 +18,7 @@ from spartito.models.hub import find_model
 from spartito.models.runtime import open_graph
 from spartito.models.song_outputs import MELODY_STRIDE, OUTPUTS, STRIDE
 
-__all__ = ["Opinions", "SongListener"]
+__all__ = ["Opinions", "SongListener", "at_concert_pitch"]
 
 WINDOW = 7504  # frames of 16 ms, two minutes, in whole steps: the margins are then a sixth of the work
 CENTS_PER_BIN = 100.0 / BINS_PER_SEMITONE
@@ -58,8 +58,7 @@ class SongListener:
         frames = self.transform.frames(len(samples))
         parts: dict[str, list[np.ndarray]] = {name: [] for name in OUTPUTS}
         for first, spectrum in windows(samples, self.transform, frames=WINDOW, margin=self.margin, gain=gain):
-            if abs(tuning) >= IN_TUNE:
-                spectrum = _shifted(spectrum, -tuning / CENTS_PER_BIN)
+            spectrum = at_concert_pitch(spectrum, tuning)
             short = -len(spectrum) % STRIDE
             if short:
                 spectrum = np.concatenate([spectrum, np.repeat(spectrum[-1:], short, axis=0)])
@@ -73,10 +72,12 @@ class SongListener:
         return Opinions(**{name: np.concatenate(said, axis=1) for name, said in parts.items()})
 
 
-def _shifted(spectrum: np.ndarray, bins: float) -> np.ndarray:
-    """(frames, width) moved up by a few `bins`, interpolated; the edges are repeated."""
+def at_concert_pitch(spectrum: np.ndarray, tuning: float) -> np.ndarray:
+    """(frames, bins) of a recording that is `tuning` cents too high, moved down by as much; the edges are repeated."""
+    if abs(tuning) < IN_TUNE:
+        return spectrum
     width = spectrum.shape[1]
-    place = np.clip(np.arange(width) - bins, 0, width - 1)
+    place = np.clip(np.arange(width) + tuning / CENTS_PER_BIN, 0, width - 1)
     low = np.minimum(np.floor(place).astype(int), width - 2)
     part = (place - low).astype(np.float32)
     return spectrum[:, low] * (1 - part) + spectrum[:, low + 1] * part

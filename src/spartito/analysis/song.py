@@ -321,6 +321,8 @@ def beats_of(times, positions, *, marks=()) -> Beats:
 def _bars_as_signatures(positions: np.ndarray, down: np.ndarray) -> tuple[tuple[int, int, int], ...]:
     """Time signatures from the lengths of the bars; one odd bar alone is no change of metre."""
     sizes = np.diff(down)
+    if len(sizes) and len(positions) - down[-1] == sizes[-1]:  # the last bar may be cut short, but here it is not
+        sizes = np.append(sizes, sizes[-1])
     if len(sizes) == 0:
         return ((0, max(2, int(positions.max()) + 1), 4),)
     usual = int(np.bincount(sizes).argmax())

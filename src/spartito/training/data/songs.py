@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from spartito.analysis.harte import absolute
+from spartito.analysis.listening import at_concert_pitch
 from spartito.audio.chunks import spectrum
 from spartito.audio.features import LOG_FLOOR, front_end
 from spartito.audio.level import reference_gain
+from spartito.audio.tuning import estimate_tuning
 from spartito.files import atomic_path
 from spartito.models.song_outputs import FPS, HIGHEST_VOICE, LOWEST_VOICE, MELODY_STRIDE, STRIDE, chord_class
 from spartito.training.data.bands import Band, open_bands
@@ -87,8 +89,9 @@ def open_songs(store: Path, cache: Path, *, report: Callable[[str], None] = lamb
 
 
 def heard(samples: np.ndarray) -> np.ndarray:
-    """(frames, bins) uint8 spectrum of mono `samples` at 16 kHz, brought to the reference level."""
+    """(frames, bins) uint8 spectrum of mono `samples` at 16 kHz, brought to the reference level and concert pitch."""
     loud = spectrum(samples, front_end("default"), gain=reference_gain(samples, RATE))
+    loud = at_concert_pitch(loud, estimate_tuning(samples, RATE))
     return np.clip(np.rint((loud - FLOOR) / STEP), 0, 255).astype(np.uint8)
 
 
