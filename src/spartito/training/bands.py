@@ -6,9 +6,10 @@ Job
 
 Method
     A song is changed (tempo, key; one in eight loses a beat of every bar of four and becomes a waltz), an excerpt is
-    cut, a band plays it (`training/orchestrate.py`). FluidSynth renders lead, drums and the rest as three stems, many
-    excerpts in one call, since loading a large SoundFont takes longer than playing a minute. The stems are balanced
-    by their loudness and mixed as `training/band_mix.py` says.
+    cut, a band plays it (`training/orchestrate.py`), in a third of the cases with a computed singer
+    (`training/voice.py`). FluidSynth renders lead, drums and the rest as three stems, many excerpts in one call, since
+    loading a large SoundFont takes longer than playing a minute. The stems are balanced by their loudness and mixed as
+    `training/band_mix.py` says.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from spartito.training.data.bands import RATE, labels_of, save_band
 from spartito.training.data.pop909 import PopSong, agreement, agrees, list_songs, read_song
 from spartito.training.data.pop909_edits import as_waltz, moved, part, retimed, transposed
 from spartito.training.orchestrate import Orchestration, orchestrate, triplet_share
+from spartito.training.voice import sing
 
 __all__ = ["Excerpt", "Stem", "excerpt_of", "make_bands", "play_stems", "render_stems"]
 
@@ -249,7 +251,12 @@ def _rendered(excerpts, soundfonts, seed, split):
     sounds = iter(play_stems([stem for _, _, stems, _ in jobs for stem in stems.values()]))
     for excerpt, band, stems, rng in jobs:
         band.plan["soundfonts"] = {name: stem.soundfont.stem for name, stem in stems.items()}
-        yield excerpt, band, {name: next(sounds) for name in stems}, rng
+        played = {name: next(sounds) for name in stems}
+        if "voice" in band.roles:
+            notes = _tracks(band, ("voice",)).array
+            melody = np.column_stack([notes[field] for field in ("onset", "offset", "pitch", "velocity")])
+            played["lead"] = np.tile(sing(melody, excerpt.duration, rng, split=split), (2, 1))
+        yield excerpt, band, played, rng
 
 
 def _checked_soundfonts(soundfonts: Sequence[Path], split: str) -> list[Path]:

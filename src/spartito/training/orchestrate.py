@@ -6,11 +6,12 @@ Job
     model is to make of it.
 
 Method
-    Each band is drawn at random from a seed. The melody goes to a voice-like instrument with scoops and vibrato, the
-    bridge to a second one. In half of the bands one instrument plays the piano part itself, note for note (so that
-    groove and texture of the recording agree with the target); the others comp the annotated chords in patterns. Bass
-    lines follow chords or the lowest notes of the piano, drums the annotated beats. Sections of a few bars are thin or
-    full, with fills between them. Half of the bands have no piano at all. Timing and velocities are those of people.
+    Each band is drawn at random from a seed. The melody goes to a computed voice or to a voice-like instrument with
+    scoops and vibrato, the bridge to a second one. In half of the bands one instrument plays the piano part itself,
+    note for note (so that groove and texture of the recording agree with the target); the others comp the annotated
+    chords in patterns. Bass lines follow chords or the lowest notes of the piano, drums the annotated beats. Sections
+    of a few bars are thin or full, with fills between them. Half of the bands have no piano at all. Timing and
+    velocities are those of people.
 
     This way of making pairs is ours. That arranging back to front can supervise a model was shown for other media by
     'back-translation' (R. Sennrich, B. Haddow, A. Birch, 'Improving neural machine translation models with monolingual
@@ -42,10 +43,11 @@ RANGES = {  # MIDI pitches a lead can play; others sing in the range of a voice
     67: (36, 69), 68: (58, 88), 71: (50, 88), 73: (60, 96), 74: (60, 92), 75: (60, 92), 78: (64, 96), 80: (48, 90),
     81: (48, 90), 82: (48, 90), 85: (48, 90), 22: (55, 90), 26: (45, 84), 27: (45, 84),
 }  # fmt: skip
-VOICE_RANGE = (45, 82)
+VOICE_RANGE = (45, 80)
+VOICE_SHARE, VOICE_PROGRAM = 0.4, 53  # of the leads are sung by training/voice.py; 53 stands for it where it is written
 MIX = {  # control 7 (volume) from - to, by role
-    "lead": (110, 118), "harmony": (60, 85), "double": (60, 90), "bridge": (70, 105), "bass": (88, 115),
-    "comp": (72, 108), "second": (55, 95), "pad": (45, 82), "drums": (105, 112),
+    "lead": (110, 118), "voice": (110, 118), "harmony": (60, 85), "double": (60, 90), "bridge": (70, 105),
+    "bass": (88, 115), "comp": (72, 108), "second": (55, 95), "pad": (45, 82), "drums": (105, 112),
 }  # fmt: skip
 
 
@@ -58,7 +60,8 @@ class Orchestration:
     notes : Notes
         One track per player, with volume and pan as controls.
     roles : tuple of str
-        Of each track: lead, harmony, double, bridge, bass, comp, second, pad or drums.
+        Of each track: lead (or voice, which `training/voice.py` sings), harmony, double, bridge, bass, comp, second,
+        pad or drums.
     octave : int
         Semitones (a multiple of 12) by which the lead sings above the written melody.
     plan : dict
@@ -82,11 +85,12 @@ def orchestrate(song: PopSong, seed, *, split: str = "train") -> Orchestration:
 
     lead_program, octave = None, 0
     if len(song.melody) and rng.random() < 0.85:
-        lead_program = _draw(INSTRUMENTS["lead"], rng)
+        sung = bool(rng.random() < VOICE_SHARE)
+        lead_program = VOICE_PROGRAM if sung else _draw(INSTRUMENTS["lead"], rng)
         octave = _octave(song.melody, lead_program, rng)
         melody = song.melody.copy()
         melody[:, 2] += octave
-        parts.append(("lead", lead_program, _sung(melody)))
+        parts.append(("voice" if sung else "lead", lead_program, _sung(melody)))
         if rng.random() < 0.2:
             harmony = _harmony(melody, rows, song.beats)
             parts.append(("harmony", _draw({52: 2, 53: 3, lead_program: 3}, rng), _where(harmony, song, levels == 2)))
@@ -148,7 +152,8 @@ def orchestrate(song: PopSong, seed, *, split: str = "train") -> Orchestration:
 
     tuning = float(rng.normal(0, 15)) if rng.random() < 0.3 else 0.0  # cents
     plan |= {
-        "lead": lead_program, "octave": octave, "bass": line, "comping": comps, "groove": groove, "kit": kit,
+        "lead": lead_program, "voice": any(part[0] == "voice" for part in parts), "octave": octave, "bass": line,
+        "comping": comps, "groove": groove, "kit": kit,
         "tuning": tuning, "instruments": {role: int(program) for role, program, _ in parts if role != "drums"},
     }  # fmt: skip
     plan["piano_in_band"] = any(p in PIANOS for r, p, _ in parts if r != "drums")
@@ -295,7 +300,7 @@ def _performed(parts, song: PopSong, levels: np.ndarray, tuning: float, rng: np.
         array["confidence"] = 1.0
         arrays.append(array)
         controls = np.zeros(2, dtype=CONTROL_DTYPE)
-        pan = 64 if role in ("lead", "bass", "drums") else rng.integers(20, 109)
+        pan = 64 if role in ("lead", "voice", "bass", "drums") else rng.integers(20, 109)
         controls["time"], controls["number"] = start, (VOLUME, PAN)
         controls["value"] = rng.integers(*MIX[role]), pan
         tracks.append(Track(name=role, program=program, is_drum=role == "drums", controls=controls))
