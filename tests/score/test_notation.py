@@ -38,6 +38,13 @@ def rests(start, end, bar):
         (0, 1.25, FOUR, ["quarter", "16th"]),
         (0, 2.5, FOUR, ["half", "eighth"]),
         (0.75, 1, FOUR, ["16th"]),
+        (0.5, 2, FOUR, ["quarter."]),  # eighth, dotted quarter: to the middle of the bar
+        (2.5, 4, FOUR, ["quarter."]),
+        (1.5, 3, FOUR, ["eighth", "quarter"]),  # not across it
+        (0, 3.75, FOUR, ["half.", "eighth."]),
+        (1, 3.75, FOUR, ["quarter", "quarter", "eighth."]),
+        (0.5, 4, FOUR, ["quarter.", "half"]),
+        (0.25, 2, FOUR, ["eighth.", "quarter"]),
         (0, 3, THREE, ["half."]),
         (1, 3, THREE, ["half"]),
         (0, 3, SIX, ["half."]),

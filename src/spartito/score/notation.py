@@ -134,7 +134,9 @@ def _cut(start: int, end: int, bar: Bar, triplet_beats: set[int], done: list[Pie
         if value is not None and (triplet or _readable(start, end, bar, dots=value[1], rest=rest)):
             done.append(Piece(start, end, *value, triplet))
             return
-    middle = _strongest(start, end, bar, triplet=bool(triplet))
+    middle = None if triplet or rest else _in_two(start, end, bar, triplet_beats)
+    if middle is None:
+        middle = _strongest(start, end, bar, triplet=bool(triplet))
     if middle is None:  # an odd crumb: the nearest shorter value, then the rest of it
         table = _TRIPLETS if triplet else _VALUES
         fits = [v for v in table if v < end - start]
@@ -144,6 +146,21 @@ def _cut(start: int, end: int, bar: Bar, triplet_beats: set[int], done: list[Pie
             return
     _cut(start, middle, bar, triplet_beats, done, rest=rest)
     _cut(middle, end, bar, triplet_beats, done, rest=rest)
+
+
+def _in_two(start: int, end: int, bar: Bar, triplet_beats: set[int]) -> int | None:
+    """The strongest beat at which the span falls into two readable notes, or None: dotted half and dotted eighth."""
+    origin = bar.start - bar.missing
+    beats = range(origin + ((start - origin) // bar.beat + 1) * bar.beat, end, bar.beat)
+    for middle in sorted(beats, key=bar.strength, reverse=True):
+        whole = True
+        for a, b in ((start, middle), (middle, end)):
+            value = symbol(b - a)
+            plain = value is not None and _triplet_of(a, b, bar, triplet_beats) is False
+            whole = whole and plain and _readable(a, b, bar, dots=value[1], rest=False)
+        if whole and bar.strength(start) >= _inner(start, middle, bar)[0]:
+            return middle
+    return None
 
 
 def _inner(start: int, end: int, bar: Bar) -> tuple[int, int]:
@@ -184,6 +201,9 @@ def _readable(start: int, end: int, bar: Bar, *, dots: int, rest: bool) -> bool:
     if first >= inside:
         return not (dots and inside == 3 and first == 3)
     if last >= inside and inside <= 1:
+        return True
+    # after an eighth, a dotted quarter to the middle or the end of the bar
+    if dots == 1 and first == 1 and inside == 2 and last >= 3 and not bar.compound and end - at == bar.beat:
         return True
     # a plain syncopation: an undotted note around the next stronger point, like eighth, quarter, eighth
     if bar.compound and inside >= 2:
