@@ -273,6 +273,7 @@ def make_validation(songs: Sequence[Song]) -> Callable[[nn.Module], dict[str, fl
             chord, mark = said["chord"].argmax(0), goal["chord"]
             known = mark >= 0
             lead = goal["melody"]
+            sung = lead >= 0
             rows.append(
                 {
                     "beat_f1": beat_f1(song.beats[mine], () if tracked is None else tracked.times),
@@ -281,10 +282,10 @@ def make_validation(songs: Sequence[Song]) -> Callable[[nn.Module], dict[str, fl
                     "triad": np.mean(_triad(chord[known]) == _triad(mark[known])) if known.any() else 0.0,
                     "bass": np.mean(said["bass"].argmax(0)[known] == goal["bass"][known]) if known.any() else 0.0,
                     "key": float(said["key"].mean(1).argmax() == goal["key"][0]),
-                    "melody": np.mean(said["melody"].argmax(0)[lead >= 0] == lead[lead >= 0]),
+                    "melody": np.mean(said["melody"].argmax(0)[sung] == lead[sung]) if sung.any() else np.nan,
                 }
             )
-        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
 
     return validate
 
@@ -351,7 +352,7 @@ def train_analysis(
     network = new_network(songs, recipe)
     if initial is not None:
         network.load_state_dict(open_weights(initial), strict=False)
-    validate = make_validation(kept[:24]) if kept else None
+    validate = make_validation(kept[:8]) if kept else None
     state = fit(
         network,
         loss=loss(recipe),

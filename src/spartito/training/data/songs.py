@@ -49,8 +49,8 @@ class Song:
         Where the last chord ends.
     key : int
         0-11 major, 12-23 minor, -1 unknown.
-    melody : np.ndarray, shape=(k, 3)
-        Onset, offset, MIDI pitch.
+    melody : np.ndarray, shape=(k, 3), or None
+        Onset, offset, MIDI pitch; None when no instrument plays it.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Song:
     chords: np.ndarray
     end: float
     key: int
-    melody: np.ndarray
+    melody: np.ndarray | None
 
     @property
     def frames(self) -> int:
@@ -102,6 +102,7 @@ def loudness_of(kept: np.ndarray) -> np.ndarray:
 
 def _song(band: Band, kept: np.ndarray) -> Song:
     chords = [[chord_class(label), absolute(label)[2]] for _, _, label in band.chords]
+    led = band.meta.get("lead", 0) is not None or bool(band.meta.get("voice"))
     return Song(
         name=band.name,
         spectrum=kept,
@@ -111,7 +112,7 @@ def _song(band: Band, kept: np.ndarray) -> Song:
         chords=np.array(chords, dtype=np.int64).reshape(-1, 2),
         end=band.chords[-1][1] if band.chords else 0.0,
         key=key_class(band.key),
-        melody=np.asarray(band.melody, dtype=np.float64).reshape(-1, 4)[:, :3],
+        melody=np.asarray(band.melody, dtype=np.float64).reshape(-1, 4)[:, :3] if led else None,
     )
 
 
@@ -157,12 +158,14 @@ def _triangles(at: np.ndarray, frames: int, reach: float = 2.0) -> np.ndarray:
     return out
 
 
-def _voice(melody: np.ndarray, *, first: float, steps: int, speed: float, shift: int) -> np.ndarray:
+def _voice(melody: np.ndarray | None, *, first: float, steps: int, speed: float, shift: int) -> np.ndarray:
     """(steps,) class of the melody in each step: 0 silent, else 1 + pitch - `LOWEST_VOICE`; the later note wins.
 
     Before a note that repeats the one before there is always a step of silence, so that it can be told apart.
     """
     out = np.zeros(steps, dtype=np.int64)
+    if melody is None:
+        return np.full(steps, IGNORED)
     pitch = np.rint(melody[:, 2]).astype(np.int64) + shift
     begin = np.rint((melody[:, 0] * FPS - first) / speed / MELODY_STRIDE).astype(np.int64)
     end = np.rint((melody[:, 1] * FPS - first) / speed / MELODY_STRIDE).astype(np.int64)
