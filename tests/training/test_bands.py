@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from spartito.errors import ParameterError
 from spartito.notes.midi import write_midi
@@ -10,8 +11,10 @@ from spartito.notes.notes import Notes, Track
 from spartito.render.soundfont import default_soundfont
 from spartito.training.band_mix import mix_down, mix_stems
 from spartito.training.bands import RATE, Stem, excerpt_of, make_bands, play_stems, render_stems
+from spartito.training.cli import app
 from spartito.training.data.bands import open_bands
 from spartito.training.data.pop909 import PopSong, bars_of, on_grid
+from spartito.training.orchestrate import orchestrate
 
 needs_fluidsynth = pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="the program fluidsynth is not here")
 RNG = np.random.default_rng
@@ -125,6 +128,28 @@ def test_a_store_is_made_and_gone_on_with(tmp_path):
         assert len(sound) == pytest.approx(band.duration * RATE, abs=1) and 0.005 < np.abs(sound).max() <= 1.0
         assert band.meta["split"] == "test" and set(band.meta["soundfonts"].values()) == {default_soundfont().stem}
         assert len(band.piano_q) and band.chords[-1][1] == pytest.approx(band.duration)
+
+
+@needs_fluidsynth
+def test_the_command_makes_a_store(tmp_path):
+    arguments = ["bands", str(tmp_path / "store"), "--pop909", str(song_folder(tmp_path)), "--split", "test"]
+    arguments += ["--excerpts", "1", "--seconds", "3", "--soundfont", str(default_soundfont())]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and "1 of 1 excerpts of test" in result.output
+    assert len(open_bands(tmp_path / "store" / "test")) == 1
+
+
+@needs_fluidsynth
+def test_a_singer_is_computed_where_the_band_has_one(tmp_path):
+    heard = set()
+    for seed in range(12):
+        excerpt = excerpt_of(song(), [8, seed], seconds=3.0, name=f"007-{seed}")
+        if orchestrate(excerpt.song, [0, *excerpt.name.encode(), 1], split="test").plan["voice"]:
+            ((parts, _),) = render_stems([excerpt], [default_soundfont()], 0)
+            assert parts["vocals"].any() and (parts["vocals"][0] == parts["vocals"][1]).mean() < 1.0  # in a room
+            heard.add(seed)
+            break
+    assert heard
 
 
 @needs_fluidsynth
