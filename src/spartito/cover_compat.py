@@ -147,9 +147,10 @@ def _label(row: np.ndarray) -> str:
         return NO_CHORD
     shape = {int(i) for i in np.flatnonzero(np.roll(bits, -root))}
     above = (bass - root) % 12
-    for name, degrees in QUALITIES.items():
-        if shape in ({*degrees}, {*degrees, above}):
-            return label_of(root, name, bass=bass)
+    for extra in ((), (above,)):  # the bass sets a bit, too
+        for name, degrees in QUALITIES.items():
+            if shape == {*degrees, *extra}:
+                return label_of(root, name, bass=bass)
     return label_of(root, "min" if 3 in shape and 4 not in shape else "maj", bass=bass)
 
 
@@ -238,7 +239,7 @@ def cover_compat(source, arranger, first, *, analysis, original, batch_size: int
         )
     placed = place(notes_of(grid, compat=True), rows, compat_limits(table, auto=first is not None))
     notes, within = compat_notes(placed, table)
-    curve = compat_loudness(samples, RATE)
+    curve = compat_loudness(samples)
     notes = perform(notes, song, compat=True, pedal=False, loudness_curve=curve, onset_beats=within)
     return replace(notes, tracks=(replace(notes.tracks[0], controls=pedal_moves(table)),))
 

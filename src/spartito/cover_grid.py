@@ -101,9 +101,11 @@ def song_grid(analysis: Analysis) -> SongGrid:
         counts.append(_grid_beats(last - first, _signature(beats, index, first)))
     usual = _bar_beats(_signature(beats, index, down[-1]))
     end = _beat_at(analysis.duration, beats.times)
-    while edges[-1] < end - 0.25:  # the bar that is left, and what comes after the last beat
-        edges.append(edges[-1] + usual)
-        counts.append(_grid_beats(usual, _signature(beats, index, down[-1])))
+    length = max(usual, len(beats.times) - down[-1])  # of the last bar; those after it are usual ones
+    while not counts or edges[-1] < end - 0.25:
+        edges.append(edges[-1] + length)
+        counts.append(_grid_beats(length, _signature(beats, index, down[-1])))
+        length = usual
     opening = _bar_beats(_signature(beats, index, down[0]))
     start = _beat_at(0.0, beats.times)
     while edges[0] > start + 0.25:

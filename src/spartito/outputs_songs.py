@@ -45,6 +45,7 @@ __all__ = [
     "cover_file",
     "cover_keys",
     "cover_name",
+    "open_listener",
     "open_variant",
     "present_variants",
     "separate_file",
@@ -128,6 +129,14 @@ def open_variant(variant: Variant, device: str):
     return open_arranger(
         variant.model, auto=variant.auto, alt=variant.alt, device=device, threads=int(os.environ.get(THREADS, 0))
     )
+
+
+@lru_cache(maxsize=1)
+def open_listener():
+    """The network of `analyze`, kept for the next file."""
+    from spartito import load_model
+
+    return load_model("analyze", threads=int(os.environ.get(THREADS, 0)))
 
 
 def present_variants() -> tuple[tuple[Variant, ...], tuple[Variant, ...]]:
@@ -308,6 +317,7 @@ def _analyzed(source, known: AnalysisSettings, progress: Progress | None):
         beats=known.beats,
         chords=known.chords,
         progress=progress,
+        model=open_listener(),
     )
     for text in song.warnings:
         warnings.warn(text, CoverWarning, stacklevel=2)

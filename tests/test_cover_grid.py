@@ -1,0 +1,129 @@
+"""The grid of a song and what becomes of predictions on it, on cases counted by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from songs import analysis
+from spartito.analysis.song import Analysis, beats_of
+from spartito.cover_grid import Placed, on_grid, place, seconds_of, served_beats, song_grid, stack, to_notes
+from spartito.errors import ParameterError
+
+
+def placed(*notes) -> Placed:
+    """Notes (onset, end, pitch) in beats."""
+    onset, end, pitch = np.array(notes, dtype=float).T
+    return Placed(onset, end, pitch.astype(int), onset % 4)
+
+
+# -- which beats are heard ----------------------------------------------------------------------------------
+
+
+def test_whole_bars_from_the_first_downbeat_to_the_end():
+    grid = song_grid(analysis(duration=9.9, count=19))
+    assert grid.lengths.tolist() == [4] * 5 and grid.starts.tolist() == [0, 4, 8, 12, 16]
+    assert grid.beats.times == pytest.approx(0.5 * np.arange(21))  # two beats go on at the same pace
+    assert np.flatnonzero(grid.beats.positions == 0).tolist() == [0, 4, 8, 12, 16]
+
+
+def test_a_pick_up_gets_a_bar_of_its_own():
+    grid = song_grid(analysis(first=0.3, pick_up=1, count=13, duration=6.8))
+    assert grid.lengths.tolist() == [4] * 4
+    assert grid.beats.times[:6] == pytest.approx([-1.2, -0.7, -0.2, 0.3, 0.8, 1.3])
+    assert grid.beats.times[grid.starts[1]] == pytest.approx(0.8)  # the first downbeat
+
+
+def test_a_long_lead_in_is_filled_with_bars():
+    grid = song_grid(analysis(first=5.0, count=12, duration=11.0))
+    assert grid.beats.times[grid.starts[:4]] == pytest.approx([-1.0, 1.0, 3.0, 5.0])
+
+
+def test_three_four_and_a_metre_that_changes():
+    assert song_grid(analysis(metre=3, count=18, duration=9.0)).lengths.tolist() == [3] * 6
+    times = 0.5 * np.arange(14)
+    beats = beats_of(times, [0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 0, 1, 2, 3])
+    grid = song_grid(replace(analysis(duration=7.0), beats=beats))
+    assert grid.lengths.tolist() == [4, 3, 3, 4]
+
+
+def test_six_eight_counts_quarter_notes():
+    """A dotted quarter of 0.75 s: a bar of 1.5 s has three quarters of 0.5 s."""
+    beats = beats_of(0.75 * np.arange(8), np.arange(8) % 2, marks=[(0.0, (6, 8))])
+    grid = song_grid(replace(analysis(duration=6.0), beats=beats))
+    assert grid.lengths.tolist() == [3, 3, 3, 3]
+    assert grid.beats.times == pytest.approx(0.5 * np.arange(13))
+
+
+def test_a_bar_of_more_than_eight_beats_is_cut():
+    beats = beats_of(0.5 * np.arange(30), np.arange(30) % 10)
+    assert song_grid(replace(analysis(duration=15.0), beats=beats)).lengths.tolist() == [5] * 6
+
+
+def test_times_between_and_beyond_beats():
+    times = np.array([1.0, 1.5, 2.5, 3.0])
+    assert seconds_of([0, 0.5, 1.5, 3], times) == pytest.approx([1.0, 1.25, 2.0, 3.0])
+    assert seconds_of([-2, 5], times) == pytest.approx([0.0, 4.0])  # the median step is 0.5 s
+
+
+# -- which prediction serves which bar ----------------------------------------------------------------------
+
+
+def test_one_or_two_bars_of_each_prediction():
+    assert served_beats(np.array([4, 4, 4]), hop=1).tolist() == [4, 4, 4]
+    assert served_beats(np.array([4, 4, 4]), hop=2).tolist() == [8, 0, 4]
+    assert served_beats(np.array([3, 3, 3, 3]), hop=2).tolist() == [6, 0, 6, 0]
+    assert served_beats(np.array([5, 4, 4]), hop=2).tolist() == [5, 8, 0]  # five and four do not fit into eight
+    with pytest.raises(ParameterError):
+        served_beats(np.array([4]), hop=3)
+
+
+def test_notes_are_placed_by_their_onset():
+    rows = np.array([[0, 0, 60, 4], [0, 15, 62, 40], [0, 16, 64, 1], [1, 2, 65, 2]])
+    kept = place(rows, np.array([0, 4]), np.array([4, 4]))
+    assert kept.onset.tolist() == [0.0, 3.75, 4.5] and kept.end.tolist() == [1.0, 13.75, 5.0]
+    assert kept.pitch.tolist() == [60, 62, 65] and kept.within.tolist() == [0.0, 3.75, 0.5]
+    assert len(place(rows, np.array([0, 4]), np.array([8, 0]))) == 3
+
+
+def test_a_tune_on_the_grid():
+    grid = song_grid(analysis())
+    tune = on_grid(np.array([[0.06, 0.07, 72.2], [2.1, 2.9, 60.0]]), grid)
+    assert tune.onset.tolist() == [0.0, 4.25] and tune.end.tolist() == [0.25, 5.75]  # steps of 0.125 s
+    assert tune.pitch.tolist() == [72, 60] and tune.within.tolist() == [0.0, 0.25]
+
+
+# -- seconds ------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_let_go_before_it_is_struck_again_and_before_the_song_ends():
+    song = analysis(duration=4.0, count=8)
+    times = song_grid(song).beats.times
+    notes = to_notes(placed((0, 6, 60), (2, 3, 60), (2, 4, 60), (7, 12, 64), (7.99, 8, 65)), times, analysis=song)
+    assert notes.pitch.tolist() == [60, 60, 64]  # the last begins at the end
+    assert notes.onset == pytest.approx([0.0, 1.0, 3.5]) and notes.offset == pytest.approx([1.0, 2.0, 4.0])
+
+
+def test_nothing_begins_before_the_song_or_in_silence():
+    song = analysis(duration=4.0, count=8)
+    loudness = np.full(41, -20.0)
+    loudness[20:] = -90.0
+    song = replace(song, loudness=loudness)
+    notes = to_notes(placed((-1, 1, 60), (1, 2, 61), (6, 7, 62)), song_grid(song).beats.times, analysis=song)
+    assert notes.pitch.tolist() == [61]
+    silent = replace(song, loudness=np.full(41, -90.0))  # no louder place to compare with
+    assert len(to_notes(placed((1, 2, 61)), song.beats.times, analysis=silent)) == 1
+
+
+def test_stack_and_pick():
+    both = stack(placed((0, 1, 60)), placed((1, 2, 62), (2, 3, 64)))
+    assert both.pitch.tolist() == [60, 62, 64] and both.pick(both.pitch > 60).onset.tolist() == [1.0, 2.0]
+
+
+def test_a_song_with_a_single_bar():
+    song = Analysis(2.0, beats_of([0.0, 0.5], [0, 1]))
+    grid = song_grid(song)
+    assert len(grid.starts) == len(grid.lengths) and grid.beats.times[-1] >= 2.0
+    assert song_grid(Analysis(0.05, beats_of([0.0, 0.5], [0, 1]))).lengths.tolist() == [2]
