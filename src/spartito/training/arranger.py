@@ -80,7 +80,7 @@ class ArrangerRecipe:
     forget: float = 0.2
     """Part of the steps of which it is told nothing (fast)."""
     without_melody: float = 0.33
-    """Part of the examples whose target leaves the melody out, where the network has a condition for it."""
+    """Part of the examples whose target leaves the melody out; all where the network has no condition for it."""
     evidence: float = 0.5
     """Weight of the cross-entropy of the evidence per key itself, where there is one."""
     prompt_noise: float = 0.15
@@ -106,7 +106,6 @@ CONFIGS = {
         wrong_notes=0.0,
         forget=0.0,
         prompt_noise=0.0,
-        without_melody=1.0,
     ),
 }
 
@@ -160,12 +159,15 @@ def batches(pieces: Sequence[Piece], recipe: ArrangerRecipe) -> Callable[[int], 
     """`batch_at(index)` for the loop, from a store: random segments, each transposed by its own interval."""
     owner = np.concatenate([np.full(len(p.rows), i) for i, p in enumerate(pieces)])
     place = np.concatenate([np.arange(len(p.rows)) for p in pieces])
+    heard = np.array([p.lead for p in pieces])
 
     def batch_at(index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([recipe.loop.seed, index])
         chosen = rng.integers(0, len(owner), recipe.batch)
         shift = rng.choice(SHIFTS, size=recipe.batch, p=SHIFT_ODDS)
-        silent = rng.random(recipe.batch) < recipe.without_melody if recipe.network.conditions else None
+        silent = np.full(recipe.batch, True)
+        if recipe.network.conditions:
+            silent = (rng.random(recipe.batch) < recipe.without_melody) | ~heard[owner[chosen]]
         batch = examples([(pieces[owner[c]], place[c]) for c in chosen], recipe, shift=shift, silent=silent, rng=rng)
         batch["step"] = torch.tensor(index // recipe.loop.accumulate)
         return batch
@@ -394,7 +396,7 @@ def make_validation(
     pieces: Sequence[Piece], recipe: ArrangerRecipe, *, segments: int = 192
 ) -> Callable[[nn.Module], dict[str, float]]:
     """Scores of greedy decoding without prompt: onsets on the grid (F1), melody by pitch class on the top line."""
-    there = [(piece, number) for piece in pieces for number in range(0, len(piece.rows), 2)]
+    there = [(piece, number) for piece in pieces if piece.lead for number in range(0, len(piece.rows), 2)]
     spread = np.linspace(0, len(there) - 1, min(segments, len(there))).astype(np.int64)
     batch = examples([there[i] for i in spread], replace(recipe, stage="1"))
 

@@ -12,6 +12,7 @@ data (`prepare_stretched`): songs stretched to 13,312 samples a beat beside quan
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Piece:
     bars : np.ndarray, shape=(n,), int
         Beats of the bar that each of them opens.
     chords : np.ndarray, shape=(beats, 14), int
+    lead : bool
+        Whether the melody can be heard; if not, it is never asked for.
     notes : np.ndarray, shape=(k, 4), int
         Onset in steps from the first beat, track (0 melody, 1 bridge, 2 piano), pitch, duration in steps; sorted.
     """
@@ -61,6 +64,7 @@ class Piece:
     bars: np.ndarray
     chords: np.ndarray
     notes: np.ndarray
+    lead: bool = True
 
 
 def open_pieces(folder: Path, names: Iterable[str] | None = None) -> list[Piece]:
@@ -71,13 +75,22 @@ def open_pieces(folder: Path, names: Iterable[str] | None = None) -> list[Piece]
         if wanted is None or path.stem in wanted:
             with np.load(path) as data:
                 fields = {name: data[name] for name in ("rows", "spans", "bars", "chords", "notes")}
+                fields["lead"] = bool(data["lead"])
             if len(fields["rows"]):
                 pieces.append(Piece(path.stem, np.load(path.with_suffix(".npy"), mmap_mode="r"), **fields))
     return pieces
 
 
 def add(
-    folder: Path, name: str, cells: np.ndarray, *, rows: np.ndarray, beats: int, chords: np.ndarray, notes: np.ndarray
+    folder: Path,
+    name: str,
+    cells: np.ndarray,
+    *,
+    rows: np.ndarray,
+    beats: int,
+    chords: np.ndarray,
+    notes: np.ndarray,
+    lead: bool = True,
 ) -> None:
     """Keep a recording: `cells` as `beat_cells` gives them, fields as in `Piece`."""
     rows = np.asarray(rows, dtype=np.int64)
@@ -87,7 +100,7 @@ def add(
     with atomic_path(Path(folder, f"{name}.npy")) as path, path.open("wb") as file:
         np.save(file, packed(cells))
     with atomic_path(Path(folder, f"{name}.npz")) as path, path.open("wb") as file:
-        np.savez(file, rows=rows, spans=spans_of(rows, beats), bars=bars, chords=chords, notes=notes)
+        np.savez(file, rows=rows, spans=spans_of(rows, beats), bars=bars, chords=chords, notes=notes, lead=lead)
 
 
 def packed(cells: np.ndarray) -> np.ndarray:
@@ -134,7 +147,7 @@ def prepare_bands(
             transcriber = transcriber or load_model("transcribe-free", threads=1)
             try:
                 with np.load(path) as data:
-                    fields = {name: data[name] for name in data.files if name != "meta"}
+                    fields = {name: data[name] for name in data.files}
                 samples = read_mono(path.with_suffix(".flac"), rate=RATE)
                 _add_band(Path(store, split), path.stem, samples, fields, transcriber)
                 added += 1
@@ -157,7 +170,8 @@ def _add_band(folder: Path, name: str, samples: np.ndarray, band: dict[str, np.n
     for track, key in enumerate(TRACKS):
         q = band[f"{key}_q"].astype(np.int64).reshape(-1, 5)  # beat, step, duration, pitch, velocity
         tables.append(np.column_stack([STEPS * q[:, 0] + q[:, 1], np.full(len(q), track), q[:, 3], q[:, 2]]))
-    add(folder, name, cells, rows=rows, beats=len(times), chords=chords, notes=np.concatenate(tables))
+    lead = json.loads(str(band["meta"])).get("lead") is not None
+    add(folder, name, cells, rows=rows, beats=len(times), chords=chords, notes=np.concatenate(tables), lead=lead)
 
 
 def chord_table(times: np.ndarray, start: np.ndarray, end: np.ndarray, labels: np.ndarray) -> np.ndarray:
