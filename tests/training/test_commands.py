@@ -115,3 +115,56 @@ def test_overrides_reach_inner_fields_and_name_the_unknown():
     assert (recipe.loop.steps, recipe.shift, recipe.network.time_dilations) == (7, 2, (1, 2))
     with pytest.raises(ParameterError, match="no setting 'stepz'"):
         override(recipe, ["loop.stepz=1"])
+
+
+def test_midi_on_sampled_pianos_in_rooms(tmp_path, monkeypatch):
+    """An SFZ piano of one recording, whose two microphones are chosen by controllers, plays into a store."""
+    from spartito.training import commands
+
+    monkeypatch.setattr(commands, "BANK_EXCERPTS", 2)
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        _, notes = tones(rng.integers(45, 80, 30))
+        write_midi(notes, folder / f"piece{i}.mid")
+    samples, _ = tones([60])
+    save_audio(Audio(samples, RATE), tmp_path / "near.wav")
+    sfz = tmp_path / "piano.sfz"
+    sfz.write_text("<region> key=60 sample=near.wav locc1=64\n<region> key=60 sample=absent.wav hicc1=63")
+    run("prepare", tmp_path / "store", "--midi", folder, "--sfz", f"{sfz}@1=127", "--hours", "0.001", "--rooms", "1")
+    items = open_store(tmp_path / "store")
+    assert 1 <= len(items) <= 2
+    for item in items:
+        first = item.notes[0]
+        key = int((first[2] - 20) * 3)
+        before = item.spectrum[: int(first[0] * 62.5) - 8, key].astype(float)
+        after = item.spectrum[int(first[0] * 62.5) + 4, key]
+        assert after > before.max() + 1.0  # it sounds when its label says so, not earlier
+
+
+def test_computed_pianos_take_turns(tmp_path, monkeypatch):
+    from spartito.training import additive, commands
+
+    made = []
+    bank = additive.Bank("toy", np.array([64.0]), [[np.ones(RATE, np.float32)]] * 88, np.full(88, 0.1))
+    monkeypatch.setattr(additive, "additive_bank", lambda name, rng: made.append(name) or bank)
+    monkeypatch.setattr(commands, "BANK_EXCERPTS", 1)
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    _, notes = tones(list(range(40, 70)))
+    for i in range(6):
+        write_midi(notes, folder / f"piece{i}.mid")
+    hours = commands.prepare_banks(folder, tmp_path / "store", computed=2, hours=70 / 3600, rooms=0.0)
+    assert made[:3] == ["computed0", "computed1", "computed0"] and hours > 70 / 3600
+    with pytest.raises(ParameterError, match="at least one piano"):
+        commands.prepare_banks(folder, tmp_path / "store", hours=1.0)
+
+
+def test_recordings_can_be_heard_in_a_room(recordings, tmp_path):
+    run("prepare", tmp_path / "dry", "--folder", recordings)
+    run("prepare", tmp_path / "roomed", "--folder", recordings, "--rooms", "1")
+    dry, roomed = open_store(tmp_path / "dry" / "train"), open_store(tmp_path / "roomed" / "train")
+    assert [i.name for i in dry] == [i.name for i in roomed]
+    assert dry[0].spectrum.shape == roomed[0].spectrum.shape
+    assert np.abs(dry[0].spectrum.astype(float) - roomed[0].spectrum.astype(float)).mean() > 0.1
