@@ -65,7 +65,7 @@ class StretchedSong:
         return samples
 
     def notes(self, track: str, start: int, segment: int) -> np.ndarray:
-        """(k, 4) notes of a track within eight beats from beat `start`: segment, step, pitch, duration; in file order."""
+        """(k, 4) notes of a track within eight beats from `start`: segment, step, pitch, duration; in file order."""
         q = self.song[track].reshape(-1, 5)
         inside = q[(q[:, 0] >= start) & (q[:, 0] < start + BEATS)]
         step = 4 * (inside[:, 0] - start) + inside[:, 1]
