@@ -35,7 +35,7 @@ def test_names_become_numbers(label, root, above, bass):
 
 def test_numbers_are_those_of_mir_eval():
     chord = pytest.importorskip("mir_eval.chord")
-    for quality in (q for q in QUALITIES if chord.CHORD_RE.match(f"C:{q}")):
+    for quality in (q for q in QUALITIES if q in chord.QUALITIES and chord.CHORD_RE.match(f"C:{q}")):
         for suffix in ("", "/3", "/b7", "/5", "(9)", "(*5)"):
             label = f"Eb:{quality}{suffix}"
             root, above, bass = chord.encode(label)
@@ -75,7 +75,7 @@ def test_spelling_follows_the_key():
 
 @pytest.mark.parametrize("label", ["H:maj", "C:major", "maj", "C:maj/14", "C:(z)", "C maj"])
 def test_what_is_no_chord_name_is_refused_in_words(label):
-    with pytest.raises(ParameterError, match="chord name|degree|note"):
+    with pytest.raises(ParameterError, match=r"chord name|degree|note"):
         encode(label)
 
 

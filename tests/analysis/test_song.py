@@ -179,7 +179,7 @@ def test_bad_beat_and_chord_files_name_the_line(tmp_path):
     with pytest.raises(NotesError, match="line 2"):
         read_beats(tmp_path / "x.beats")
     (tmp_path / "x.lab").write_text("0 1 C:maj\n1 2 what\n")
-    with pytest.raises(NotesError, match="line 2.*'what'"):
+    with pytest.raises(NotesError, match=r"line 2.*'what'"):
         read_lab(tmp_path / "x.lab")
     (tmp_path / "empty.lab").write_text("# nothing\n")
     with pytest.raises(NotesError, match="no chords"):

@@ -56,21 +56,29 @@ class TrackingConfig:
     skip: float = 1.0  # a second before the first beat or after the last
     walking: float = 112.0  # beats a minute, the usual tempo
     unusual: float = 0.1  # a beat, per squared octave from the usual tempo
-    doubt: float = 0.02  # least probability the network is trusted with
+    doubt: float = 0.02  # least probability of a beat that the network is trusted with
+    bar_doubt: float = 0.05  # least probability that a beat opens a bar, or does not
+    bar: float = 1.0  # weight of that
     faintest: float = 0.12  # mean probability of the beats found below which there are none
 
 
 DEFAULT_TRACKING = TrackingConfig()
 
 
-def evidence(logits: np.ndarray, *, doubt: float = DEFAULT_TRACKING.doubt) -> tuple[np.ndarray, np.ndarray]:
-    """(2, frames) log odds of a plain beat and of a downbeat at each frame, and (frames,) probability of either."""
+def evidence(logits: np.ndarray, config: TrackingConfig = DEFAULT_TRACKING) -> tuple[np.ndarray, np.ndarray]:
+    """(2, frames) log odds of a plain beat and of a downbeat at each frame, and (frames,) probability of either.
+
+    That there is a beat and that it opens a bar are bounded apart: a beat remains one under the wrong metre.
+    """
     shares = _softmax(np.asarray(logits, dtype=np.float64))
     kernel = np.ones(2 * PEAK + 1)
     mass = np.stack([np.convolve(shares[k], kernel, mode="same")[: shares.shape[1]] for k in (BEAT, DOWN)]) / MASS
     either = np.minimum(mass.sum(axis=0), 1.0)
-    odds = np.log(np.maximum(mass, doubt)) - np.log(np.maximum(1.0 - either, doubt))
-    return odds.astype(np.float32), either
+    odds = np.log(np.maximum(either, config.doubt)) - np.log(np.maximum(1.0 - either, config.doubt))
+    down = np.clip(mass[1] / np.maximum(mass.sum(axis=0), 1e-9), config.bar_doubt, 1.0 - config.bar_doubt)
+    return np.stack([odds + config.bar * np.log(1.0 - down), odds + config.bar * np.log(down)]).astype(
+        np.float32
+    ), either
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -109,7 +117,7 @@ def track(
     lengths = np.arange(max(4, int(np.floor(60 * FPS / fastest))), int(np.ceil(60 * FPS / slowest)) + 1)  # (V,) frames
     if frames < lengths[0] + 2:
         return None
-    odds, either = evidence(logits, doubt=config.doubt)
+    odds, either = evidence(logits, config)
     if first_downbeat is not None:
         odds = _pinned(odds, round(first_downbeat * FPS), int(lengths[0]))
     usual = tempo_hint or config.walking
@@ -251,7 +259,7 @@ def bars_over(
         odds = np.zeros((2, len(times)), dtype=np.float32)
         odds[1, 0] = SURE
     else:
-        heard, _ = evidence(logits, doubt=config.doubt)
+        heard, _ = evidence(logits, config)
         odds = heard[:, np.clip(np.rint(times * FPS).astype(int), 0, logits.shape[1] - 1)]
     if first_downbeat is not None:
         pin = int(np.abs(times - first_downbeat).argmin())
