@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from spartito.analysis.beats import beats_from_times
+from spartito.analysis.song import Chord
 from spartito.errors import NotesError, OutputError, ParameterError
 from spartito.evaluation.score import score_notes
 from spartito.notes.notes import Notes, Track
@@ -159,6 +160,33 @@ def test_accidentals_are_printed():
     assert [e.text for e in root.iter("accidental")] == ["sharp", "natural"]
     drawn = re.findall(r'class="accid">\s*<use xlink:href="#(E26\w)', score.to_svg()[0])
     assert drawn == ["E262", "E261"]  # SMuFL: sharp, natural
+
+
+def test_a_change_of_key_is_written_behind_a_double_bar(tmp_path):
+    """Nine bars of I IV V I in C, nine in D flat; the chords are named in the key they stand in."""
+    roots = np.tile([0, 5, 7, 0], 18) + np.repeat([60, 61], 36)
+    pitch = (roots[:, None] + [0, 4, 7]).ravel()
+    times = 0.5 * np.arange(73)
+    onset = np.repeat(times[:-1], 3)
+    beats = beats_from_times(times, np.arange(73) % 4, numerator=4, denominator=4)
+    chords = [Chord(0, 18, "C:maj"), Chord(18, 36, "C#:maj")]
+    score = to_score(Notes.from_arrays(onset, onset + 0.48, pitch), beats, chords=chords)
+    root = ElementTree.fromstring(score.to_musicxml())
+    measures = root.findall("part/measure")
+    fifths = {
+        m.get("number"): m.findtext("attributes/key/fifths") for m in measures if m.find("attributes/key") is not None
+    }
+    assert fifths == {"1": "0", "10": "-5"}
+    assert measures[8].findtext("barline/bar-style") == "light-light"
+    assert not list(root.iter("accidental"))
+    assert [h.findtext("root/root-step") for h in root.iter("harmony")] == ["C", "D"]
+    assert {n.findtext("pitch/step") for n in measures[9].iter("note") if n.find("pitch") is not None} >= {
+        "D",
+        "G",
+        "A",
+    }
+    again = load_score(score.save(tmp_path / "x.musicxml"))
+    assert sorted(set(score_notes(again)["fifths"])) == [-5, 0]
 
 
 @pytest.mark.parametrize("key", [-7, 0, 6])

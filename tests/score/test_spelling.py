@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spartito.score.spelling import estimate_key, spell
+from spartito.score.spelling import Key, estimate_key, estimate_keys, spell
 
 pytest.importorskip("partitura", reason="the extra 'score' is not installed")
 
@@ -58,3 +58,29 @@ def test_every_name_sounds_as_its_number():
         sounding = [12 * (r["octave"] + 1) + semitone[r["step"]] + r["alter"] for r in table]
         assert sounding == pitch.tolist()
         assert np.abs(table["alter"]).max() <= 2
+
+
+def cadences(*sections):
+    """I IV V I in quarters, a bar of 24 * 4 ticks each time, for (tonic, number of bars) one after the other."""
+    pitch = [
+        60 + tonic + above
+        for tonic, bars in sections
+        for _ in range(bars)
+        for chord in ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7))
+        for above in chord
+    ]
+    count = len(pitch) // 3
+    onset = np.repeat(24 * np.arange(count), 3)
+    return np.array(pitch), np.ones(len(pitch)), onset, 96 * np.arange(count // 4)
+
+
+def test_a_song_that_moves_up():
+    assert estimate_keys(*cadences((0, 16), (1, 12))) == [Key(0, 0, "major"), Key(16 * 96, -5, "major")]
+    assert estimate_keys(*cadences((3, 10), (5, 10))) == [Key(0, -3, "major"), Key(10 * 96, -1, "major")]
+
+
+def test_one_key_is_enough():
+    assert estimate_keys(*cadences((0, 20))) == [Key(0, 0, "major")]
+    assert len(estimate_keys(*cadences((0, 16), (7, 16)))) == 1  # a fifth away is no foreign key
+    assert len(estimate_keys(*cadences((0, 20), (1, 4)))) == 1  # too short
+    assert len(estimate_keys(*cadences((0, 10), (1, 10), (0, 10)))) == 1  # comes home

@@ -24,15 +24,15 @@ from spartito.score.spelling import spell
 __all__ = ["assemble"]
 
 
-def assemble(table, bars: list[Bar], beats: Beats, *, shift, fifths, mode, pedal, title, composer) -> Score:
+def assemble(table, bars: list[Bar], beats: Beats, *, shift, keys, pedal, title, composer) -> Score:
     """The score of the notes in `table` (see `score.build`; sorted by onset, ticks from the first bar on).
 
     Parameters
     ----------
     shift : int
         Tick of `beats` (quarter notes times TICKS) at which the first bar begins.
-    fifths, mode
-        Key signature in sharps; "major", "minor" or None.
+    keys : list of Key
+        The first begins at tick 0.
     pedal : np.ndarray, shape=(n, 2), seconds
     title, composer : str
         Empty when unknown.
@@ -47,10 +47,11 @@ def assemble(table, bars: list[Bar], beats: Beats, *, shift, fifths, mode, pedal
         if (bar.numerator, bar.denominator) != shown:
             shown = (bar.numerator, bar.denominator)
             part.add(ps.TimeSignature(*shown), bar.start)
-    part.add(ps.KeySignature(fifths, mode), 0)
+    for key in keys:
+        part.add(ps.KeySignature(key.fifths, key.mode), key.start)
     part.add(_tempo(ps, beats, bars[0]), 0)
     starts = np.array([b.start for b in bars])
-    spelled = spell(table.onset / TICKS, np.maximum(table.end - table.onset, 1) / TICKS, table.pitch, fifths=fifths)
+    spelled = _spell(table, keys)
     for hand, staff, default in ((RIGHT, 1, TREBLE), (LEFT, 2, BASS)):
         rows = np.flatnonzero(table.hand == hand)
         clefs = choose_clefs(
@@ -74,6 +75,17 @@ def assemble(table, bars: list[Bar], beats: Beats, *, shift, fifths, mode, pedal
     _write_pedal(ps, part, pedal, beats, bars, shift)
     piece = ps.Score(part, work_title=title or None, title=title or None, composer=composer or None)
     return Score(piece)
+
+
+def _spell(table, keys) -> np.ndarray:
+    """Names of all notes, each in its key."""
+    which = np.searchsorted([key.start for key in keys], table.onset, side="right") - 1
+    length = np.maximum(table.end - table.onset, 1)
+    parts = []
+    for i, key in enumerate(keys):
+        rows = which == i  # the table is sorted by onset: keys come one after the other
+        parts.append(spell(table.onset[rows] / TICKS, length[rows] / TICKS, table.pitch[rows], fifths=key.fifths))
+    return np.concatenate(parts)
 
 
 def _tempo(ps, beats: Beats, bar: Bar):

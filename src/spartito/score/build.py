@@ -26,7 +26,7 @@ from spartito.score.assemble import assemble
 from spartito.score.chord_symbols import add_chord_symbols
 from spartito.score.notation import Bar
 from spartito.score.score import Score
-from spartito.score.spelling import estimate_key
+from spartito.score.spelling import Key, estimate_keys
 from spartito.score.voices import separate_voices, written_ends
 
 __all__ = ["to_score"]
@@ -64,7 +64,8 @@ def to_score(
     time_signature : (int, int), optional
         Numerator and denominator, when beats must be found.
     key : int, optional
-        Key signature in sharps (negative: flats); found in the notes when not given.
+        Key signature in sharps (negative: flats); found in the notes when not given, and a second one where the
+        piece goes on in a foreign key to its end.
     chords : sequence of objects with `start`, `end` (seconds) and `label` (Harte), optional
         Written over the staff; those of `analysis` when not given, none for an empty sequence.
     pedal : bool
@@ -90,21 +91,24 @@ def to_score(
     table = _quantized(played, beats)
     bars, shift = _bars(table, beats)
     _voices(table, bars)
-    fifths, mode = (key, None) if key is not None else estimate_key(table.pitch, table.end - table.onset, table.onset)
+    if key is not None:
+        keys = [Key(0, key)]
+    else:
+        starts = np.array([bar.start for bar in bars])
+        keys = estimate_keys(table.pitch, (table.end - table.onset) / TICKS, table.onset, starts)
     score = assemble(
         table,
         bars,
         beats,
         shift=shift,
-        fifths=fifths,
-        mode=mode,
+        keys=keys,
         pedal=notes.pedal if pedal else np.zeros((0, 2)),
         title=title if title is not None else notes.title,
         composer=composer if composer is not None else notes.composer,
     )
     if chords is None:
         chords = getattr(analysis, "chords", ())
-    add_chord_symbols(score.part, chords, beats, bars, shift=shift, fifths=fifths, mode=mode)
+    add_chord_symbols(score.part, chords, beats, bars, shift=shift, keys=keys)
     return score
 
 

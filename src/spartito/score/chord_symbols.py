@@ -26,6 +26,7 @@ from spartito.analysis.beats import Beats
 from spartito.analysis.harte import encode
 from spartito.notes.quantize import TICKS
 from spartito.score.notation import Bar
+from spartito.score.spelling import Key
 
 __all__ = ["add_chord_symbols", "chord_name", "name_chord", "place_harmonies", "read_harmonies"]
 
@@ -153,10 +154,10 @@ def _printed(name: str) -> str:
 # -- from chords in seconds to symbols in a part --------------------------------------------------------------
 
 
-def add_chord_symbols(part, chords, beats: Beats, bars: list[Bar], *, shift: int, fifths: int, mode: str | None):
+def add_chord_symbols(part, chords, beats: Beats, bars: list[Bar], *, shift: int, keys: list[Key]):
     """Write `chords` (each with start, end in seconds and a label in Harte's notation) over the bars of `part`.
 
-    `shift` is the tick of `beats` (quarter notes times TICKS) at which the score begins.
+    `shift` is the tick of `beats` (quarter notes times TICKS) at which the score begins; `keys` name the chords.
     """
     import partitura.score as ps
 
@@ -167,11 +168,11 @@ def add_chord_symbols(part, chords, beats: Beats, bars: list[Bar], *, shift: int
     middle = beats.to_seconds((ticks + lengths / 2 + shift) / TICKS)
     starts = np.array([chord.start for chord in chords])
     which = np.searchsorted(starts, middle, side="right") - 1
-    minor = mode == "minor"
+    key = np.searchsorted([key.start for key in keys], ticks, side="right") - 1
     names = []
-    for i, time in zip(which, middle):
-        sounds = i >= 0 and time < chords[i].end
-        names.append(name_chord(chords[i].label if sounds else "N", fifths=fifths, minor=minor))
+    for i, time, k in zip(which, middle, key):
+        label = chords[i].label if i >= 0 and time < chords[i].end else "N"
+        names.append(name_chord(label, fifths=keys[k].fifths, minor=keys[k].mode == "minor"))
     for tick, (root, suffix, bass) in _changes(names, ticks, lengths, bars):
         alter = root.count("#") - root[1:].count("b")
         part.add(ps.ChordSymbol(root=root[:1] or "C", kind=suffix, bass=bass or None, alter=alter), int(tick))

@@ -1,8 +1,9 @@
 """MusicXML that notation programs and engravers understand.
 
 partitura writes the notes, voices, ties and signatures; this file adds what its writer leaves out: title and
-composer in their places, the printed tempo, chord symbols, accidentals, beams, octave signs, whole-bar rests, the
-double bar at the end and the brace of a piano, and puts the file into the compressed container when asked.
+composer in their places, the printed tempo, chord symbols, accidentals, beams, octave signs, whole-bar rests, double
+bars at the end and at changes of key, and the brace of a piano, and puts the file into the compressed container when
+asked.
 
 Source: MusicXML 4.0 (W3C Music Notation Community Group, https://www.w3.org/2021/06/musicxml40/).
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 from spartito import __version__
@@ -88,6 +90,10 @@ def _finish_part(part, source, etree) -> None:
     if measures and measures[-1].find("barline[@location='right']") is None:
         end = etree.SubElement(measures[-1], "barline", location="right")
         etree.SubElement(end, "bar-style").text = "light-heavy"
+    for measure, following in pairwise(measures):  # a change of key follows a double bar
+        if following.find("attributes/key") is not None and measure.find("barline[@location='right']") is None:
+            line = etree.SubElement(measure, "barline", location="right")
+            etree.SubElement(line, "bar-style").text = "light-light"
     metre = (4, 4)
     for measure, bar in zip(measures, bars):
         metre = signatures.get(bar.start.t, metre)

@@ -5,9 +5,11 @@ Job
 
 Method
     Key: the durations of the twelve pitch classes are compared with the 24 rotations of a key profile; the last
-    bass note counts as a hint of the tonic. Names: partitura's ps13 names the notes by their context; the whole
-    piece is then moved along the line of fifths until it sits around the chosen key (G flat and not F sharp),
-    and single names farther than ten fifths from the key's centre are brought back by twelve.
+    bass note counts as a hint of the tonic. A piece that ends in a foreign key, as songs do whose last refrain moves
+    up, gets a second signature at the bar line where the two keys together make the notes likeliest. Names: partitura's
+    ps13 names the notes by their context; all notes of one key are then moved along the line of fifths until they sit
+    around it (G flat and not F sharp), and single names farther than ten fifths from the key's centre are brought back
+    by twelve.
 
 Source
     Profiles: D. Temperley, 'What's key for key?' (Music Perception 17(1), 1999). Spelling: D. Meredith, 'The ps13
@@ -16,9 +18,11 @@ Source
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-__all__ = ["estimate_key", "spell"]
+__all__ = ["Key", "estimate_key", "estimate_keys", "spell"]
 
 # weight of each pitch class above the tonic (Temperley 1999, CBMS profiles)
 MAJOR = np.array([5.0, 2.0, 3.5, 2.0, 4.5, 4.0, 2.0, 4.5, 2.0, 3.5, 1.5, 4.0])
@@ -28,6 +32,22 @@ FINAL_BASS = 0.05  # added to the correlation of a key whose tonic is the last b
 LINE = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}  # steps on the line of fifths
 STEPS = {place: step for step, place in LINE.items()}
 REACH = 10  # fifths from the centre of the key beyond which a name is respelt (double accidentals start there)
+
+
+# Of 889 songs of POP909, 127 of which end in a foreign key by their annotations, these numbers find 122 and 4 others.
+SECTION = 8  # bars; a shorter stay in a key is no reason for a signature
+FOREIGN = 2  # fifths between two signatures that differ enough
+GAIN = 0.1  # nats per quarter note by which each part must speak for its own key against the other's
+LONGEST = 2.0  # quarter notes of a note that count
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key signature from a tick on: fifths (sharps positive), and 'major', 'minor' or None."""
+
+    start: int
+    fifths: int
+    mode: str | None = None
 
 
 def estimate_key(pitch: np.ndarray, duration: np.ndarray, onset: np.ndarray) -> tuple[int, str]:
@@ -45,6 +65,51 @@ def estimate_key(pitch: np.ndarray, duration: np.ndarray, onset: np.ndarray) -> 
             scores[tonic, mode] = fit + FINAL_BASS * (tonic == final)
     tonic, mode = max(scores, key=scores.get)
     return FIFTHS_OF_TONIC[tonic if mode == "major" else (tonic + 3) % 12], mode
+
+
+def estimate_keys(pitch: np.ndarray, duration: np.ndarray, onset: np.ndarray, bars: np.ndarray) -> list[Key]:
+    """One key, or two where the piece leaves the first for good.
+
+    `pitch` (n,) MIDI numbers, `duration` (n,) quarter notes, `onset` (n,) ticks, `bars` (m,) ticks where bars begin.
+    """
+    bar = np.clip(np.searchsorted(bars, onset, side="right") - 1, 0, len(bars) - 1)
+    change = _change(pitch, duration, bar, len(bars))
+    whole = [Key(0, *estimate_key(pitch, duration, onset))]
+    if change is None:
+        return whole
+    parts = [estimate_key(pitch[part], duration[part], onset[part]) for part in (bar < change, bar >= change)]
+    if _fifths_apart(parts[0][0], parts[1][0]) < FOREIGN:
+        return whole
+    return [Key(0, *parts[0]), Key(int(bars[change]), *parts[1])]
+
+
+def _change(pitch: np.ndarray, duration: np.ndarray, bar: np.ndarray, bars: int) -> int | None:
+    """The bar where a second key begins, or None; `bar` (n,) is the bar of each note."""
+    profiles = np.stack([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
+    profiles = np.log(profiles / profiles.sum(axis=1, keepdims=True))  # (24, 12)
+    fifths = np.array([FIFTHS_OF_TONIC[(tonic + 3 * minor) % 12] for minor in (0, 1) for tonic in range(12)])
+    chroma = np.zeros((bars, 12))
+    np.add.at(chroma, (bar, pitch % 12), np.minimum(duration, LONGEST))
+    before = np.cumsum(chroma @ profiles.T, axis=0)  # (bars, 24) log likelihood of all bars up to this one
+    length = np.cumsum(chroma.sum(axis=1))
+    best, found = -np.inf, None
+    for b in range(SECTION, bars - SECTION + 1):
+        first, second = before[b - 1], before[-1] - before[b - 1]
+        one, two = int(first.argmax()), int(second.argmax())
+        if first[one] + second[two] <= best or _fifths_apart(fifths[one], fifths[two]) < FOREIGN:
+            continue
+        gains = (
+            first[one] - first[fifths == fifths[two]].max() - GAIN * length[b - 1],
+            second[two] - second[fifths == fifths[one]].max() - GAIN * (length[-1] - length[b - 1]),
+        )
+        if min(gains) > 0:
+            best, found = first[one] + second[two], b
+    return found
+
+
+def _fifths_apart(a: int, b: int) -> int:
+    """Steps on the circle of fifths."""
+    return min((a - b) % 12, (b - a) % 12)
 
 
 def spell(onset: np.ndarray, duration: np.ndarray, pitch: np.ndarray, *, fifths: int) -> np.ndarray:
