@@ -50,19 +50,19 @@ PITCHES = 12
 class SongAnalyzerConfig:
     """What defines the network; stored beside its weights."""
 
-    channels: int = 24
+    channels: int = 16
     """Of the keys."""
     classes: int = 64
     """Of a pitch class."""
     class_dilations: tuple[int, ...] = (1, 2, 4, 8)
     """Of the convolutions over time at eight steps a second."""
-    stem: tuple[int, int] = (16, 24)
+    stem: tuple[int, int] = (12, 24)
     """Channels of the two convolutions of the rhythm's way in."""
     rhythm: int = 64
     """Channels of the dilated convolutions."""
     rhythm_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     """Of the convolutions of 5 steps over time at 31 steps a second."""
-    melody_dilations: tuple[int, ...] = (1, 2, 4)
+    melody_dilations: tuple[int, ...] = (1, 3)
     """Of the convolutions of 5 steps over time at 16 steps a second."""
     dropout: float = 0.1
 
