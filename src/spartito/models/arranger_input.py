@@ -6,7 +6,7 @@
 
 The transcriber (`transcribe-free`) was made for the piano and stays as it is; what it says of a band is evidence, not
 truth, and the arranger learns to read it. Onsets take the largest value of the frames in a cell, the others the mean;
-a cell shorter than a frame takes the frame it begins in. Segments always span eight beats; what lies beyond the whole
+a cell in which no frame begins takes the next one. Segments always span eight beats; what lies beyond the whole
 bars in them is silenced (six beats are heard of 3/4, eight of 4/4 and 2/4).
 
 The published A2S stretches the audio to a constant tempo instead and hears a mel spectrogram (`arranger_mel.py`);

@@ -5,6 +5,7 @@ Names, order and shapes of the tensors are those of the published weights; `KeyE
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,13 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spartito.models.pianotree import STEPS
-from spartito.models.pianotree_decoder import KEY_EVIDENCE, KEYS, LOWEST_KEY
+from spartito.models.pianotree_decoder import KEY_EVIDENCE, KEYS, LOWEST_KEY, gru_step
 
 __all__ = ["ChordDecoder", "ChordEncoder", "FeatureDecoder", "FrameEncoder", "Gaussian", "KeyEncoder", "TextureEncoder"]
 
 BEATS = 8  # of a segment
 CHORD = 36  # root, chroma, bass
 FEATURES = 3  # bass, density, rhythm of the lead
+DOUBTED = 2  # channels of frames, onset and frame, that `KeyEncoder` also reads as logits
+LEAST = 1 / 255  # their least probability: that of frames in eight bits
+LEAST_LOGIT = math.log(LEAST / (1 - LEAST))
 
 
 class Gaussian(NamedTuple):
@@ -77,7 +81,7 @@ class ChordDecoder(nn.Module):
         token = self.init_input.expand(len(z), -1)
         steps = []
         for t in range(BEATS):
-            h = _cell(self.gru, torch.cat([token, constant], dim=-1), h)
+            h = gru_step(self.gru, torch.cat([token, constant], dim=-1), h)
             root, chroma, bass = self.root_out(h), self.chroma_out(h).unflatten(-1, (12, 2)), self.bass_out(h)
             steps.append((root, chroma, bass))
             if t == BEATS - 1:
@@ -165,7 +169,7 @@ class FeatureDecoder(nn.Module):
         token = self.init_input.expand(len(z), -1)
         steps = []
         for t in range(STEPS):
-            h = _cell(self.gru, torch.cat([token, constant], dim=-1), h)
+            h = gru_step(self.gru, torch.cat([token, constant], dim=-1), h)
             bass, density, rhythm = self.out(h).unbind(-1)
             heard = torch.stack([torch.sigmoid(bass), density, torch.sigmoid(rhythm)], dim=-1)
             steps.append(heard)
@@ -181,15 +185,15 @@ class FeatureDecoder(nn.Module):
 class KeyEncoder(nn.Module):
     """Ours: frames (B, channels, 132, 88), chords and conditions -> what is known of each key at each step.
 
-    Frames of the step, the one before and the one after are read per key; then three convolutions look at the
-    neighbours, at the octaves, and at the beats around. Chords come as three planes: whether a key's pitch class is
-    the root, in the chord, or the bass.
+    Frames of the step, the one before and the one after are read per key, onset and frame also as logits; then three
+    convolutions look at the neighbours, at the octaves, and at the beats around. Chords come as three planes: whether
+    a key's pitch class is the root, in the chord, or the bass.
     """
 
     def __init__(self, inputs: int, channels: int, *, chords: bool, conditions: int):
         super().__init__()
         planes = (3 if chords else 0) + conditions
-        self.frames = nn.Conv2d(inputs, channels, (12, 3), stride=(4, 1), padding=(0, 1))
+        self.frames = nn.Conv2d(inputs + DOUBTED, channels, (12, 3), stride=(4, 1), padding=(0, 1))
         self.planes = nn.Conv2d(planes, channels, 1, bias=False) if planes else None
         self.step = nn.Parameter(torch.zeros(channels, STEPS, 1))
         self.key = nn.Parameter(torch.zeros(channels, 1, KEYS))
@@ -202,7 +206,9 @@ class KeyEncoder(nn.Module):
 
     def forward(self, frames: Tensor, chords: Tensor | None, condition: Tensor | None) -> Tensor:
         """(B, 32, 88, 6) logits: begins here, then one per duration bit."""
-        x = self.frames(F.pad(frames, (0, 0, 0, 4)))  # (B, C, 32, 88)
+        unsure = frames[:, :DOUBTED].clamp(LEAST, 1.0 - LEAST)
+        logits = 1.0 - (unsure.log() - (1.0 - unsure).log()) / LEAST_LOGIT  # 0 .. 2
+        x = self.frames(F.pad(torch.cat([frames, logits], dim=1), (0, 0, 0, 4)))  # (B, C, 32, 88)
         x = x + (self.step + self.key).to(x.dtype)
         planes = []
         if chords is not None:
@@ -227,8 +233,3 @@ def _gaussian(module: nn.Module, hidden: Tensor) -> Gaussian:
 def _both_ends(last: Tensor) -> Tensor:
     """(2, B, units) last states of both directions -> (B, 2 units), forward first."""
     return last.transpose(0, 1).flatten(1)
-
-
-def _cell(gru: nn.GRU, x: Tensor, h: Tensor) -> Tensor:
-    """One step of a GRU of one layer."""
-    return torch.gru_cell(x, h, gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0)

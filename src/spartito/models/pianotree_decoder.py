@@ -37,7 +37,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from spartito.models.pianotree import BITS, END, NO_BIT, PAD, PREDICTED, SLOTS, START, STEPS
 
-__all__ = ["Choice", "ForcedNotes", "NoteLogits", "PianoTreeConfig", "PianoTreeDecoder"]
+__all__ = ["Choice", "ForcedNotes", "NoteLogits", "PianoTreeConfig", "PianoTreeDecoder", "gru_step"]
 
 CLASSES = END + 1  # pitches, start, end
 KEYS, LOWEST_KEY = 88, 21
@@ -182,7 +182,7 @@ class PianoTreeDecoder(nn.Module):
             parts = [token, constant]
             parts += [] if features is None else [features[:, t]]
             parts += [] if local is None else [local[:, t]]
-            h = _cell(self.dec_time_gru, torch.cat(parts, dim=-1), h)
+            h = gru_step(self.dec_time_gru, torch.cat(parts, dim=-1), h)
             pitch, duration, grid, embedded, length = self._notes(
                 h,
                 None if keys is None else keys[:, t],
@@ -219,7 +219,7 @@ class PianoTreeDecoder(nn.Module):
         for k in range(1, SLOTS):
             if stop_early and bool(ended.all()):
                 break
-            g = _cell(self.dec_notes_gru, torch.cat([s, x], dim=-1), g)
+            g = gru_step(self.dec_notes_gru, torch.cat([s, x], dim=-1), g)
             logits, hazard = self._pitch_logits(g, None if keys is None else keys[..., 0], last)
             pitch = _choose_pitch(logits, hazard, last, struck, choice)
             rows = torch.arange(batch, device=s.device)
@@ -344,7 +344,7 @@ class PianoTreeDecoder(nn.Module):
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _cell(gru: nn.GRU, x: Tensor, h: Tensor) -> Tensor:
+def gru_step(gru: nn.GRU, x: Tensor, h: Tensor) -> Tensor:
     """One step of a GRU of one layer."""
     return torch.gru_cell(x, h, gru.weight_ih_l0, gru.weight_hh_l0, gru.bias_ih_l0, gru.bias_hh_l0)
 

@@ -398,7 +398,8 @@ def make_validation(
     """Scores of greedy decoding without prompt: onsets on the grid (F1), melody by pitch class on the top line."""
     there = [(piece, number) for piece in pieces if piece.lead for number in range(0, len(piece.rows), 2)]
     spread = np.linspace(0, len(there) - 1, min(segments, len(there))).astype(np.int64)
-    batch = examples([there[i] for i in spread], replace(recipe, stage="1"))
+    silent = None if recipe.network.conditions else np.ones(len(spread), dtype=bool)
+    batch = examples([there[i] for i in spread], replace(recipe, stage="1"), silent=silent)
 
     def validate(network: nn.Module) -> dict[str, float]:
         device = next(network.parameters()).device

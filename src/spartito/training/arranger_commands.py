@@ -11,7 +11,7 @@ import torch
 
 from spartito.errors import ModelError, ParameterError
 from spartito.files import atomic_path
-from spartito.models.arranger import TYPES, ArrangerConfig, ArrangerNetwork
+from spartito.models.arranger import TYPES, ArrangerConfig
 from spartito.training import arranger as job
 from spartito.training.commands import override
 from spartito.training.data.arrangements import open_pieces
@@ -59,7 +59,7 @@ def train_arranger(
     ----------
     store : folder of `prepare-arranger` with `train` and perhaps `validation`; for `paper` that of stretched recordings
     stage : "1", "2", "3a", "3b"; all but the first need `init`
-    init : a run folder, a folder of weights or a `model.safetensors`
+    init : a run folder, a folder of weights or a `model.safetensors`; from another type, the tensors that fit are taken
     transcriber : folder of Onsets and Frames weights (`spartito convert`) for the first stage of `paper`
     quantised : folder of quantised songs, for `paper`
     settings : changes to the configuration
@@ -70,7 +70,7 @@ def train_arranger(
         raise ParameterError(f"stage {stage} starts from another one: give --init with its run")
     network = job.new_network(recipe)
     if init is not None:
-        load_state(network, Path(init))
+        load_state(network, Path(init), partly=stage == "1")
     elif transcriber is not None and recipe.network.transcriber:
         load_state(network.transcriber, Path(transcriber))
     published = not recipe.fast
@@ -130,9 +130,10 @@ def write_run(output: Path, state: dict, recipe: job.ArrangerRecipe, card: dict,
         path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
-def load_state(network: ArrangerNetwork, source: Path) -> None:
+def load_state(network: torch.nn.Module, source: Path, *, partly: bool = False) -> None:
     """Load the weights of a run (its checkpoint's average) or of a folder or file of weights.
 
+    `partly` takes the tensors whose name and shape fit: so a `supervised` model can start from what another type hears.
     Raises ModelError when they are of another layout or not there.
     """
     from safetensors.torch import load_file
@@ -144,9 +145,11 @@ def load_state(network: ArrangerNetwork, source: Path) -> None:
         if not path.exists():
             raise ModelError(f"{source} holds neither checkpoint.pt nor model.safetensors")
         state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+    own = network.state_dict()
+    if partly:
+        state = own | {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ModelError(
-            f"the weights in {source} are of another layout: {str(error).splitlines()[1].strip()}"
-        ) from error
+        reason = str(error).splitlines()[1].strip()
+        raise ModelError(f"the weights in {source} are of another layout: {reason}") from error
