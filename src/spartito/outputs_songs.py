@@ -384,7 +384,8 @@ def _cover_makers(source, notes, song, settings: CoverSettings, stems: Once) -> 
         from spartito import Audio, plot_transcription
         from spartito.audio.io import read_mono
 
-        plot_transcription(notes, path, audio=Audio(read_mono(source, rate=PICTURE_RATE), PICTURE_RATE))
+        sound = Audio(read_mono(source, rate=PICTURE_RATE), PICTURE_RATE)
+        plot_transcription(notes, path, audio=sound, analysis=song)
 
     makers = note_makers(notes) | {"png": picture}
     makers |= {name: make for name, make in score_makers(notes, settings.score, song).items() if name != "mid"}

@@ -81,3 +81,15 @@ def test_errors(tmp_path, monkeypatch):
     with pytest.raises(MissingExtraError, match=r"spartito\[plot\]"):
         plot_transcription(some_notes(), tmp_path / "a.png")
     assert os.listdir(tmp_path) == ["folder.png"]
+
+
+def test_bars_and_chords_of_a_song(tmp_path):
+    from spartito.analysis.song import Analysis, Chord, beats_of
+
+    chords = (Chord(0.0, 1.0, "C:maj"), Chord(1.0, 2.0, "F#:min7"), Chord(2.0, 3.0, "F#:min7"))
+    song = Analysis(3.0, beats_of(0.5 * np.arange(6), np.arange(6) % 2), chords)
+    plot_transcription(some_notes(), tmp_path / "a.svg", analysis=song)
+    text = (tmp_path / "a.svg").read_text()
+    assert "<!-- C -->" in text and text.count("<!-- F#min7 -->") == 1
+    plot_transcription(some_notes(), tmp_path / "b.svg")
+    assert "F#min7" not in (tmp_path / "b.svg").read_text()

@@ -3,7 +3,8 @@
 Notes are bars at their pitch, tinted by confidence (orange is doubtful, dark blue is sure; blue and orange differ
 to every eye) and the more opaque the louder. A thin line goes on while the pedal lets a note sound.
 Behind them lies the recording's spectrum on the same axis, one row per key, so that a wrong note shows as a
-bar without a shadow, a missed one as a shadow without a bar. Long pieces run in several rows, like a score.
+bar without a shadow, a missed one as a shadow without a bar. Long pieces run in several rows, like a score. With the
+analysis of a song its bars are drawn as lines, and its chords are named above them.
 """
 
 from __future__ import annotations
@@ -37,13 +38,18 @@ SPECTRUM_RANGE = 50.0  # dB from white to darkest
 DARKEST = 0.55  # grey of the loudest place, so that notes stand out
 BLOCK = 500  # frames transformed at once, to bound the memory
 WINDOWS = ((0, 8192), (48, 4096), (66, 2048))  # from this key on, samples (512, 256, 128 ms)
-INK, PEDAL_COLOUR, GRID = "#222222", "#7B4FA3", "#9AA0A6"
+INK, PEDAL_COLOUR, GRID, BAR_LINE = "#222222", "#7B4FA3", "#9AA0A6", "#00695C"
+CHORD_ROOM = 0.03  # of a row, between the names of chords
 CONFIDENCE = ("#D55E00", "#F0A33C", "#5AA2D6", "#0B3C78")  # from 0 to 1
 CS = {m: f"C{m // 12 - 1}" for m in range(0, 128, 12)}  # MIDI 60 is C4
 
 
-def plot_transcription(notes: Notes, path: str | os.PathLike, *, audio: Audio | None = None, title: str = "") -> None:
+def plot_transcription(
+    notes: Notes, path: str | os.PathLike, *, audio: Audio | None = None, analysis=None, title: str = ""
+) -> None:
     """Draw `notes` (over the spectrogram of `audio`, if given) into a .png, .svg or .pdf file.
+
+    `analysis` (an `Analysis`) adds bar lines and the names of chords.
 
     Raises
     ------
@@ -94,6 +100,8 @@ def plot_transcription(notes: Notes, path: str | os.PathLike, *, audio: Audio | 
         _draw_grid(axis, low, high)
         bars = _draw_notes(axis, notes, sounding, start, start + seconds)
         _draw_axes(axis, start, seconds, low, high, pedal)
+        if analysis is not None:
+            _draw_bars(axis, analysis, start, start + seconds)
     axes[-1].set_xlabel("time (minutes:seconds)", color=INK)
     heading = title or " – ".join(part for part in (notes.composer, notes.title) if part)
     if heading:
@@ -162,6 +170,31 @@ def _draw_notes(axis, notes: Notes, sounding: np.ndarray, start: float, end: flo
     bars.set_clim(0.0, 1.0)
     axis.add_collection(bars, autolim=False)
     return bars
+
+
+def _draw_bars(axis, analysis, start: float, end: float) -> None:
+    """Bar lines, and chords above the row where they begin; repeated names and those that find no room are left out."""
+    downbeats = analysis.beats.downbeats
+    for time in downbeats[(downbeats >= start) & (downbeats < end)]:
+        axis.axvline(time, color=BAR_LINE, linewidth=0.6, alpha=0.7, zorder=1.5)
+    reached, shown = -np.inf, ""
+    for chord in analysis.chords:
+        if not start <= chord.start < end or chord.label in (shown, "N"):
+            continue
+        shown = chord.label
+        if chord.start - reached < CHORD_ROOM * (end - start):
+            continue
+        axis.annotate(
+            shown.replace(":maj", "", 1) if shown.endswith(":maj") else shown.replace(":", ""),
+            (chord.start, 1.0),
+            xycoords=axis.get_xaxis_transform(),
+            xytext=(1, 2),
+            textcoords="offset points",
+            fontsize=7,
+            color=INK,
+            annotation_clip=True,
+        )
+        reached = chord.start
 
 
 def _draw_axes(axis, start: float, seconds: float, low: int, high: int, pedal: np.ndarray) -> None:
