@@ -126,7 +126,7 @@ def segments_of(beats: Beats) -> tuple[np.ndarray, np.ndarray]:
     rows : np.ndarray, shape=(n,), int
         Index of each downbeat among the beats.
     spans : np.ndarray, shape=(n,), int
-        Beats of the whole bars that fit into eight beats from there. The last bar counts as long as the one before.
+        Beats of the whole bars that fit into eight beats from there.
     """
     rows = np.flatnonzero(beats.positions == 0)
     return rows, spans_of(rows, len(beats.times))
@@ -134,10 +134,16 @@ def segments_of(beats: Beats) -> tuple[np.ndarray, np.ndarray]:
 
 def spans_of(rows: np.ndarray, beats: int) -> np.ndarray:
     """(n,) beats of the whole bars within eight beats from each downbeat `rows` ((n,), of `beats` beats)."""
-    last = rows[-1] - rows[-2] if len(rows) > 1 else max(1, beats - rows[-1])
-    bounds = np.append(rows, rows[-1] + last)
+    bounds = np.append(rows, rows[-1] + bars_of(rows, beats)[-1])
     reached = bounds[np.searchsorted(bounds, rows + BEATS, side="right") - 1]
     return np.where(reached > rows, reached - rows, BEATS)
+
+
+def bars_of(rows: np.ndarray, beats: int) -> np.ndarray:
+    """(n,) beats of the bars that the downbeats `rows` open. The last has at least as many as the one before."""
+    left = max(1, beats - rows[-1])
+    last = max(left, rows[-1] - rows[-2]) if len(rows) > 1 else left
+    return np.diff(np.append(rows, rows[-1] + last))
 
 
 def beat_cells(heard: Heard, times: np.ndarray) -> np.ndarray:

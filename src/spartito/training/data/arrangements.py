@@ -25,7 +25,7 @@ from spartito.audio.io import read_mono
 from spartito.audio.tuning import estimate_tuning
 from spartito.errors import NotesError, SpartitoError
 from spartito.files import atomic_path
-from spartito.models.arranger_input import RATE, SILENCE, beat_cells, listen, spans_of
+from spartito.models.arranger_input import RATE, SILENCE, bars_of, beat_cells, listen, spans_of
 
 __all__ = ["BRIDGE", "MELODY", "PIANO", "Piece", "open_pieces", "prepare_bands", "prepare_stretched"]
 
@@ -94,7 +94,7 @@ def add(
 ) -> None:
     """Keep a recording: `cells` as `beat_cells` gives them, fields as in `Piece`."""
     rows = np.asarray(rows, dtype=np.int64)
-    bars = np.diff(np.append(rows, rows[-1] + (rows[-1] - rows[-2] if len(rows) > 1 else beats - rows[-1])))
+    bars = bars_of(rows, beats)
     notes = np.asarray(notes, dtype=np.int64).reshape(-1, 4)
     notes = notes[np.lexsort((notes[:, 2], notes[:, 1], notes[:, 0]))]
     with atomic_path(Path(folder, f"{name}.npy")) as path, path.open("wb") as file:
