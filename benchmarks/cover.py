@@ -35,7 +35,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -69,7 +68,6 @@ COLUMNS = {  # key: heading
     "density_ratio": "density",
     "groove": "groove",
     "playability": "playable",
-    "seconds": "s",
 }
 
 
@@ -147,50 +145,73 @@ def on_steps(notes: Notes, beats: Beats) -> Notes:
     return notes.with_array(array)
 
 
-class Transcriber:
-    """`transcribe`, once per recording."""
-
-    def __init__(self, model: str):
-        self.model, self.heard = model, {}
-
-    def __call__(self, excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
-        from spartito import transcribe
-
-        if excerpt.name not in self.heard:
-            self.heard = {excerpt.name: transcribe(excerpt.audio, model=self.model)}
-        return on_steps(self.heard[excerpt.name], analysis.beats)
-
-
-def arranger(model: str) -> Callable:
-    """`cover` with one model; 'a2s --auto' is its autoregressive mode."""
-    name, auto = model.removesuffix(" --auto"), model.endswith(" --auto")
+def once(hear: Callable[[Excerpt], Notes]) -> Callable:
+    """A way that knows neither beats nor chords nor target: it is asked once per recording."""
+    last: dict[str, Notes] = {}
 
     def arrange(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
-        from spartito import cover
-
-        return cover(excerpt.audio, model=name, auto=auto, analysis=analysis, melody=melody, perform=False)
+        if excerpt.name not in last:
+            last.clear()
+            last[excerpt.name] = hear(excerpt)
+        return on_steps(last[excerpt.name], analysis.beats)
 
     return arrange
 
 
+def transcriber(model: str) -> Callable:
+    """Every note that `transcribe` hears."""
+    from spartito import transcribe
+
+    return once(lambda excerpt: transcribe(excerpt.audio, model=model))
+
+
 def peer(command: str) -> Callable:
     """A shell command that writes a MIDI file."""
+    return once(lambda excerpt: run_peer(command, excerpt.audio))
 
-    def run(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
-        from spartito import read_midi
 
-        with tempfile.TemporaryDirectory() as folder:
-            midi = Path(folder, "cover.mid")
-            places = {"input": excerpt.audio.resolve(), "output": midi, "folder": folder, "python": sys.executable}
-            quote = subprocess.list2cmdline if os.name == "nt" else shlex.join
-            filled = re.sub(r"\{(input|output|folder|python)\}", lambda m: quote([str(places[m[1]])]), command)
-            cost = measure(filled)
-            written = [midi] if midi.is_file() else sorted(Path(folder).rglob("*.mid"))
-            if cost.returncode != 0 or not written:
-                raise SpartitoError(f"failed ({cost.returncode}): {cost.output.strip()[-300:]}")
-            return read_midi(written[0])
+def run_peer(command: str, audio: Path) -> Notes:
+    from spartito import read_midi
 
-    return run
+    with tempfile.TemporaryDirectory() as folder:
+        midi = Path(folder, "cover.mid")
+        places = {"input": audio.resolve(), "output": midi, "folder": folder, "python": sys.executable}
+        quote = subprocess.list2cmdline if os.name == "nt" else shlex.join
+        cost = measure(re.sub(r"\{(input|output|folder|python)\}", lambda m: quote([str(places[m[1]])]), command))
+        written = [midi] if midi.is_file() else sorted(Path(folder).rglob("*.mid"))
+        if cost.returncode != 0 or not written:
+            raise SpartitoError(f"failed ({cost.returncode}): {cost.output.strip()[-300:]}")
+        return read_midi(written[0])
+
+
+def arranger(model: str) -> Callable:
+    """`cover` with one model; 'a2s --auto' is its autoregressive mode."""
+    from spartito import cover
+    from spartito.arrangement import open_arranger
+
+    name, auto = model.removesuffix(" --auto"), model.endswith(" --auto")
+    opened = name if auto else open_arranger(name)[0]
+
+    def arrange(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
+        return cover(excerpt.audio, model=opened, auto=auto, analysis=analysis, melody=melody, perform=False)
+
+    return arrange
+
+
+def hear_once() -> None:
+    """Let all models share what the transcriber says of a recording: most of the time goes there."""
+    from spartito.models import arranger_input
+
+    listen, last = arranger_input.listen, {}
+
+    def remembered(samples, *, tuning=0.0, **options):
+        key = (len(samples), float(np.abs(samples).sum()), tuning)
+        if key not in last:
+            last.clear()
+            last[key] = listen(samples, tuning=tuning, **options)
+        return last[key]
+
+    arranger_input.listen = remembered
 
 
 # -- the comparison -------------------------------------------------------------------------------------------
@@ -208,16 +229,13 @@ def compare(excerpts: list[Excerpt], systems: dict[str, Callable], conditions, t
                 if target == "include" and not excerpt.sung:
                     continue
                 for name, system in systems.items():
-                    start = time.perf_counter()
                     try:
                         notes = system(excerpt, analysis, target)
                     except SpartitoError as error:
                         print(f"  {name}: {error}", file=sys.stderr)
                         notes = Notes()
-                    seconds = time.perf_counter() - start
-                    scores = scored(excerpt, notes, rows, target) | {"seconds": seconds}
                     place = results.setdefault(condition, {}).setdefault(target, {}).setdefault(name, {})
-                    place[excerpt.name] = scores
+                    place[excerpt.name] = scored(excerpt, notes, rows, target)
     return results
 
 
@@ -351,13 +369,15 @@ def main(arguments: list[str] | None = None) -> dict:
         "chord-blocks": lambda excerpt, analysis, target: chord_blocks(analysis),
     }
     if options.transcriber:
-        systems["transcribe"] = Transcriber(options.transcriber)
+        systems["transcribe"] = transcriber(options.transcriber)
     systems |= {("melody-chords" if model == "chords" else model): arranger(model) for model in options.models}
     for entry in options.peer:
         name, separator, command = entry.partition("=")
         if not (separator and re.fullmatch(r"[\w.-]+", name) and command.strip()):
             parser.error(f"--peer is NAME=COMMAND, not {entry!r}")
         systems[name] = peer(command)
+    if options.models:
+        hear_once()
     report["results"] = compare(
         read_excerpts(options.bands, options.excerpts),
         systems,
