@@ -22,9 +22,9 @@ RATE = 22_050
 
 @cache
 def band(seconds: float, *, beat: float = 0.5, start: float = 0.0, metre: int = 4, drums: bool = True) -> np.ndarray:
-    """(n,) float32 at `RATE`: a chord and a bass on every bar line from `start` on, a tick on every beat."""
+    """(n,) float32 at `RATE`: a chord and a bass on every bar line from `start` on, a tick on every beat, a hiss."""
     t = np.arange(round(seconds * RATE)) / RATE
-    sound = np.zeros(len(t))
+    sound = 0.004 * np.random.default_rng(0).standard_normal(len(t))  # or it would sound like a piano alone
     roots = [48, 45, 41, 43]
     for number, time in enumerate(np.arange(start, seconds, beat)):
         since = t - time

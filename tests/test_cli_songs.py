@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 import spartito
-from frame import run_cli, shipped
+from frame import run_cli, shipped, write_beeps
 from songs import RATE, FakeArranger, analysis, band, fake_analyze, write_song
 from spartito import outputs_songs
 from spartito.audio.io import save_audio
@@ -55,7 +55,7 @@ def stems(monkeypatch):
     """A separator that hears everything as accompaniment, and vocals that are silent."""
     separation = pytest.importorskip("spartito.analysis.separation")
 
-    def separate(source, *, engine="auto", progress=None):
+    def separate(source, *, engine="auto", melody=None, progress=None):
         audio = source if isinstance(source, spartito.Audio) else spartito.load_audio(source)
         silent = spartito.Audio(0.01 * audio.samples, audio.rate)
         return {"vocals": silent, "accompaniment": audio}
@@ -367,3 +367,9 @@ def test_songs_of_many_kinds(tmp_path, capfd, kind):
         assert status == 0 or (status == 1 and names(tmp_path) == ["song.wav"])
     else:
         assert status == 0 and len(spartito.read_midi(tmp_path / "song_cover.mid")) > 10
+
+
+def test_a_piano_alone_is_better_transcribed(tmp_path, capfd, calls):
+    source = write_beeps(tmp_path / "recital.wav", 4.0)
+    status, _, err = run_cli(capfd, "cover", source, "--model", "chords", "-f", "mid")
+    assert status == 0 and "spartito transcribe recital.wav" in err

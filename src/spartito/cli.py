@@ -379,10 +379,10 @@ def export(
 
 @app.command()
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="A .pt file of jongwook's, or an .npz of magenta's variables.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A .pt file of jongwook's or of A2S, or an .npz of magenta's.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the converted model.")],
 ) -> None:
-    """Published Onsets and Frames checkpoints to safe, plain files; nothing of the file is executed."""
+    """Published checkpoints (Onsets and Frames, A2S) to safe, plain files; nothing of the file is executed."""
     from spartito import convert_checkpoint
 
     print(convert_checkpoint(checkpoint, output))

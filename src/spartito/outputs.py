@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -177,6 +178,7 @@ def transcribe_file(
     )
     if len(notes) == 0:
         raise NotesError("no piano is heard in it: is it silent, or very soft? (a lower --onset-threshold hears more)")
+    _warn_of_a_band(source)
     notes = replace(
         notes,
         title=settings.score.title or notes.title or source.stem,
@@ -199,6 +201,22 @@ def transcribe_file(
     makers |= note_makers(notes) | {"png": picture}  # here "mid" is the performance, not the written score
     write_all(outputs, makers, progress, begin=HEARING)
     return {"notes": len(notes), "seconds": round(notes.duration, 3)}
+
+
+class TranscriptionWarning(UserWarning):
+    """A recording can be transcribed, but is hardly what transcription is for."""
+
+
+def _warn_of_a_band(source: Path) -> None:
+    from spartito.analysis.instrumentation import instrumentation
+
+    if instrumentation(source) == "band":
+        warnings.warn(
+            "this sounds like more than a piano, and everything in it is heard as piano notes; for a piano "
+            f"arrangement: spartito cover {source.name}",
+            TranscriptionWarning,
+            stacklevel=2,
+        )
 
 
 def score_file(

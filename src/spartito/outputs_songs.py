@@ -246,9 +246,10 @@ def cover_file(
     """
     from spartito import cover
 
+    _warn_of_a_piano(source)
     stages: dict[str, float] = {}
     song = _song_of(source, settings, _share(progress, 0.0, ANALYSING), stages)
-    stems = Once(lambda: _stems(source, settings.separate or "auto", stages))
+    stems = Once(lambda: _stems(source, settings.separate or "auto", song.melody, stages))
     heard = stems()["accompaniment"] if settings.separate is not None else source
     makers, arranged, details = _analysis_makers(song), {}, {}
     several = len(settings.variants) > 1
@@ -343,13 +344,13 @@ def _song_of(source, settings: CoverSettings, progress: Progress | None, stages:
     return song
 
 
-def _stems(source, engine: str, stages: dict) -> dict:
+def _stems(source, engine: str, melody, stages: dict) -> dict:
     from spartito import separate
     from spartito.analysis.separation import chosen_engine
 
     started = time.perf_counter()
     engine = chosen_engine(engine)
-    stems = separate(source, engine=engine)
+    stems = separate(source, engine=engine, melody=melody if len(melody) else None)
     _warn_of_separation(engine)
     stages["separation"] = time.perf_counter() - started
     return stems
@@ -360,6 +361,18 @@ def _warn_of_separation(engine: str) -> None:
 
     if quality_note(engine):
         warnings.warn(quality_note(engine), CoverWarning, stacklevel=2)
+
+
+def _warn_of_a_piano(source: Path) -> None:
+    from spartito.analysis.instrumentation import instrumentation
+
+    if instrumentation(source) == "piano":
+        warnings.warn(
+            "this sounds like a piano alone, which needs no arrangement; to write down what is played: "
+            f"spartito transcribe {source.name}",
+            CoverWarning,
+            stacklevel=2,
+        )
 
 
 def _known(song) -> dict:

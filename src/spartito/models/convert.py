@@ -71,12 +71,12 @@ BANDS_LEFT = 229 // 4  # mel positions behind two poolings
 
 
 def convert_checkpoint(path: str | Path, output: str | Path) -> Path:
-    """Turn a published checkpoint of the Onsets and Frames family into the folder `output`.
+    """Turn a published checkpoint of the Onsets and Frames family, or of A2S, into the folder `output`.
 
     Parameters
     ----------
     path : str or Path
-        jongwook's `.pt` file, or an `.npz` of magenta's variables.
+        jongwook's `.pt` file, an `.npz` of magenta's variables, or a `.pt` file of the A2S program.
     output : str or Path
         Folder to make. It receives `model.safetensors` (float32) and `config.json`.
 
@@ -101,6 +101,10 @@ def convert_checkpoint(path: str | Path, output: str | Path) -> Path:
         config, tensors = from_magenta_variables(_read_npz(path))
     else:
         tensors = read_module_tensors(path)
+        if any("pianotree_dec." in name for name in tensors):
+            from spartito.models.arranger_convert import convert_arranger
+
+            return convert_arranger(path, output)
         config = _jongwook_config(tensors)
     frontend = _check(tensors, config)
 
