@@ -84,3 +84,9 @@ def test_one_key_is_enough():
     assert len(estimate_keys(*cadences((0, 16), (7, 16)))) == 1  # a fifth away is no foreign key
     assert len(estimate_keys(*cadences((0, 20), (1, 4)))) == 1  # too short
     assert len(estimate_keys(*cadences((0, 10), (1, 10), (0, 10)))) == 1  # comes home
+
+
+def test_minor_may_end_in_major():
+    pitch, duration, onset, bars = cadences((0, 24))
+    minor = np.isin((pitch - 60) % 12, (4, 9)) & (onset < 14 * 96)
+    assert len(estimate_keys(pitch - minor, duration, onset, bars)) == 1

@@ -78,7 +78,8 @@ def estimate_keys(pitch: np.ndarray, duration: np.ndarray, onset: np.ndarray, ba
     if change is None:
         return whole
     parts = [estimate_key(pitch[part], duration[part], onset[part]) for part in (bar < change, bar >= change)]
-    if _fifths_apart(parts[0][0], parts[1][0]) < FOREIGN:
+    tonics = [fifths + 3 * (mode == "minor") for fifths, mode in parts]  # F minor that ends in F major keeps its flats
+    if _fifths_apart(parts[0][0], parts[1][0]) < FOREIGN or _fifths_apart(*tonics) == 0:
         return whole
     return [Key(0, *parts[0]), Key(int(bars[change]), *parts[1])]
 
