@@ -155,6 +155,11 @@ def test_silence_has_no_notes_and_does_not_crash():
     assert len(spartito.cover(Audio(np.zeros(8 * RATE), RATE), model="chords", analysis=known)) == 0
 
 
+def test_a_blip_is_too_short_for_beats_but_no_error():
+    known = analysis(duration=0.05, count=2)
+    assert len(spartito.cover(Audio(band(0.05), RATE), model=FakeArranger(), analysis=known)) == 1
+
+
 def test_a_stored_analysis_and_the_progress(tmp_path):
     audio, known = song(count=16)
     known.save(tmp_path / "a.json")

@@ -50,6 +50,7 @@ _HOME = {  # public name -> module it lives in
     "read_csv": "spartito.notes.table",
     "read_midi": "spartito.notes.midi",
     "save_audio": "spartito.audio.io",
+    "separate": "spartito.analysis.separation",
     "simplify": "spartito.notes.simplify",
     "synthesize": "spartito.render.synthesize",
     "to_pianoroll": "spartito.notes.pianoroll",
@@ -95,6 +96,7 @@ __all__ = [
     "read_csv",
     "read_midi",
     "save_audio",
+    "separate",
     "simplify",
     "synthesize",
     "to_pianoroll",
@@ -109,6 +111,7 @@ __all__ = [
 if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.analysis.analyze import analyze
     from spartito.analysis.beats import Beats, estimate_beats
+    from spartito.analysis.separation import separate
     from spartito.analysis.song import Analysis, Chord
     from spartito.arrangement import cover
     from spartito.audio.audio import Audio

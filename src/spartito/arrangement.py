@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.beats import with_beats
+from spartito.analysis.beats import START_TOLERANCE, with_beats
 from spartito.analysis.harte import encode
 from spartito.analysis.harte import transpose as transpose_chord
 from spartito.analysis.song import Analysis, Chord, read_lab
@@ -192,6 +192,7 @@ def cover(
         lambda _: _finished(
             to_notes(placed, grid.beats.times, analysis=song),
             song,
+            clock=song.beats if np.sum(song.beats.times > START_TOLERANCE) >= 2 else grid.beats,
             source=source,
             difficulty=difficulty,
             density=density,
@@ -341,9 +342,19 @@ def _with_tune(placed: Placed, tune: Placed) -> Placed:
 
 
 def _finished(
-    notes: Notes, song: Analysis, *, source, difficulty, density, left_density, transpose, perform: bool, seed: int
+    notes: Notes,
+    song: Analysis,
+    *,
+    clock,
+    source,
+    difficulty,
+    density,
+    left_density,
+    transpose,
+    perform: bool,
+    seed: int,
 ) -> Notes:
-    """The arrangement as a pianist plays it, on the song's clock."""
+    """The arrangement as a pianist plays it; bar lines are those of `clock` (Beats)."""
     from spartito.notes.simplify import easy_key, simplify
     from spartito.notes.two_hands import in_two_hands
 
@@ -361,7 +372,7 @@ def _finished(
         array["onset"] = np.clip(array["onset"], 0.0, song.duration - 0.01)
         array["offset"] = np.clip(array["offset"], array["onset"] + 0.01, song.duration)
         notes = notes.with_array(array)
-    notes = replace(with_beats(notes, song.beats), **_names(source))
+    notes = replace(with_beats(notes, clock), **_names(source))
     if song.key:
         keys = (_key_signature(transposed(song, semitones).key),)
         notes = replace(notes, tempo_map=replace(notes.tempo_map, key_signatures=keys))
