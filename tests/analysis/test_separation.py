@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spartito.analysis import separation
-from spartito.analysis.separation import chosen_engine, quality_note, separate, vocal_mask
+from spartito.analysis.separation import SeparationWarning, chosen_engine, quality_note, separate, vocal_mask
 from spartito.audio.audio import Audio
 from spartito.audio.io import save_audio
 from spartito.errors import AudioError, MissingExtraError, ModelError, ParameterError
@@ -261,5 +261,8 @@ def test_demucs_without_its_weights(monkeypatch):
         raise OSError("no route to host")
 
     with_demucs(monkeypatch, offline)
-    with pytest.raises(ModelError, match="--engine built-in"):
+    with pytest.raises(ModelError, match="engine built-in"):
         separate(Audio(np.zeros((2, 1000)), RATE), engine="demucs")
+    monkeypatch.setattr(separation, "chosen_engine", lambda engine: "demucs")
+    with pytest.warns(SeparationWarning, match="built-in engine takes over"):
+        assert separate(Audio(np.zeros((2, 1000)), RATE))["vocals"].samples.shape == (2, 1000)
