@@ -58,9 +58,7 @@ __all__ = [
 ENGINES = ("auto", "built-in", "demucs")
 DEMUCS_MODEL = "htdemucs"
 GOOD_SDR = 3.0  # dB below which the voice is not fit to be put over a piano without a warning
-VOCAL_SDR = (
-    1.5  # dB, SI-SDR of the vocals, mean over 16 rendered test bands (-3.4 with nothing done): benchmarks/separation
-)
+VOCAL_SDR = 1.5  # dB, SI-SDR of the vocals of rendered bands: benchmarks/separation.py (-3.4: nothing done)
 WINDOW = 0.093  # seconds of a spectrum: harmonics of a low voice apart, vibrato still followed
 OVERLAP = 4  # spectra per window
 LEAD = OVERLAP // 2  # spectra before the one around sample 0, so that each sample lies in as many windows
