@@ -373,3 +373,9 @@ def test_a_piano_alone_is_better_transcribed(tmp_path, capfd, calls):
     source = write_beeps(tmp_path / "recital.wav", 4.0)
     status, _, err = run_cli(capfd, "cover", source, "--model", "chords", "-f", "mid")
     assert status == 0 and "spartito transcribe recital.wav" in err
+
+
+def test_the_line_of_a_result_names_every_file(tmp_path, capfd, calls):
+    source = write_song(tmp_path / "song.wav", 3.0)
+    _, out, _ = run_cli(capfd, "cover", source, "--model", "chords", "-f", "mid,csv,json")
+    assert f"{tmp_path}/song_cover.{{mid,csv}}, {tmp_path}/song_analysis.json" in out

@@ -112,10 +112,13 @@ def _about(source, message: str) -> str:
 def _result(outcome: Outcome) -> str:
     paths = list(outcome.job.outputs.values())
     counted = f" ({outcome.details['notes']} notes)" if "notes" in outcome.details else ""
-    if len(paths) == 1:
-        return f"{outcome.job.source} -> {paths[0]}{counted}"
-    base = paths[0].with_suffix("")
-    return f"{outcome.job.source} -> {base}.{{{','.join(outcome.job.outputs)}}}{counted}"
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(str(path.with_suffix("")), []).append(path.suffix[1:])
+    shown = (
+        f"{base}.{kinds[0]}" if len(kinds) == 1 else f"{base}.{{{','.join(kinds)}}}" for base, kinds in groups.items()
+    )
+    return f"{outcome.job.source} -> {', '.join(shown)}{counted}"
 
 
 @contextmanager
