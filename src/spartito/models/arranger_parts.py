@@ -186,8 +186,8 @@ class KeyEncoder(nn.Module):
     """Ours: frames (B, channels, 132, 88), chords and conditions -> what is known of each key at each step.
 
     Frames of the step, the one before and the one after are read per key, onset and frame also as logits; then three
-    convolutions look at the neighbours, at the octaves, and at the beats around. Chords come as three planes: whether
-    a key's pitch class is the root, in the chord, or the bass.
+    convolutions look at the neighbours, at the octaves, and at the beats around, and a fourth at the same place half a
+    bar and a bar away. Chords come as three planes: whether a key's pitch class is the root, in the chord, or the bass.
     """
 
     def __init__(self, inputs: int, channels: int, *, chords: bool, conditions: int):
@@ -200,6 +200,7 @@ class KeyEncoder(nn.Module):
         self.near = nn.Conv2d(channels, channels, 3, padding=1)
         self.octaves = nn.Conv2d(channels, channels, 3, padding=(2, 12), dilation=(2, 12))
         self.beats = nn.Conv2d(channels, channels, 3, padding=(4, 1), dilation=(4, 1))
+        self.bars = nn.Conv2d(channels, channels, (5, 1), padding=(16, 0), dilation=(8, 1))
         self.out = nn.Conv2d(channels, KEY_EVIDENCE, 1)
         pitch_class = (torch.arange(KEYS) + LOWEST_KEY) % 12
         self.register_buffer("classes", F.one_hot(pitch_class, 12).float(), persistent=False)  # (88, 12)
@@ -220,7 +221,7 @@ class KeyEncoder(nn.Module):
         if self.planes is not None:
             x = x + self.planes(torch.cat([p.to(x.dtype) for p in planes], dim=1))
         x = torch.relu(x)
-        for layer in (self.near, self.octaves, self.beats):
+        for layer in (self.near, self.octaves, self.beats, self.bars):
             x = x + torch.relu(layer(x))
         return self.out(x).permute(0, 2, 3, 1)
 

@@ -21,13 +21,14 @@ import numpy as np
 
 from spartito.errors import ModelError, ParameterError
 from spartito.models.hub import WEIGHTS, ModelInfo
-from spartito.models.pianotree import BITS, END, NO_BIT, PAD, PREDICTED, START, STEPS, roll_of
+from spartito.models.pianotree import BITS, END, LONGEST, NO_BIT, PAD, PREDICTED, START, STEPS, bits_of, roll_of
 from spartito.models.runtime import open_graph
 
 __all__ = ["MELODY", "Arranger", "Song", "arrange_autoregressive"]
 
 MELODY = ("include", "omit")
 KEYS, LOWEST_KEY = 88, 21
+DURATIONS = bits_of(np.arange(1, LONGEST + 1)).astype(np.float32)  # (32, 5) bits of every duration
 COMMON_BAR = 4  # beats: only after such a bar is the segment before a prompt
 BATCH = 256  # segments at a time: half a gigabyte at most
 
@@ -53,6 +54,7 @@ class Arranger:
         self.stage = info.config.get("stage", "3a")
         self.input = info.config.get("input", "frames")
         self.threshold = info.config.get("decoder", {}).get("threshold", 0.5)
+        self.median = info.config.get("decoder", {}).get("durations", "likely") == "median"
         self.has_chords = self.kind == "a2s"
         self.has_symbols = self.kind.startswith("a2s")
         if self.input == "mel":
@@ -143,7 +145,8 @@ class Arranger:
         z = np.concatenate([*parts, condition], axis=1)
         noise = _noise(seeds) if temperature > 0 else None
         heard = codes["audio"] if self.has_symbols else None
-        return self.decoder(z, heard, local, keys, threshold=self.threshold, temperature=temperature, noise=noise)
+        rules = {"threshold": self.threshold, "median": self.median, "temperature": temperature, "noise": noise}
+        return self.decoder(z, heard, local, keys, **rules)
 
     def _torch_batch(self, mel, chords, prompt, *, melody, temperature, seeds, compat) -> np.ndarray:
         import torch
@@ -246,7 +249,9 @@ class NumpyDecoder:
         if "feat_dec.init_input" in weights:
             self.features = _Features(weights)
 
-    def __call__(self, z, heard, local, keys, *, threshold: float, temperature: float = 0.0, noise=None) -> np.ndarray:
+    def __call__(
+        self, z, heard, local, keys, *, threshold: float, median: bool, temperature: float = 0.0, noise=None
+    ) -> np.ndarray:
         """(n, 32, 15, 6) int64 from codes (n, latent), the sound's part (n, audio) or None, and the encoder's rest."""
         n, size = len(z), len(self.first)
         h, constant = z @ self.hid[0] + self.hid[1], z @ self.inp[0] + self.inp[1]
@@ -261,7 +266,7 @@ class NumpyDecoder:
         for t in range(STEPS):
             h = self.time.step(fixed[:, t] + token @ self.time.inputs[:size], h)
             drawn = None if noise is None else noise[:, t]
-            count = self._notes(h, keys[:, t], grid[:, t], threshold, temperature, drawn)
+            count = self._notes(h, keys[:, t], grid[:, t], threshold, median, temperature, drawn)
             if t < STEPS - 1:
                 token = np.repeat(self.empty, n, axis=0)
                 full = np.flatnonzero(count)
@@ -269,7 +274,7 @@ class NumpyDecoder:
                     token[full] = self._summary(grid[full, t], count[full])
         return grid
 
-    def _notes(self, s, keys, grid, threshold: float, temperature: float, noise) -> np.ndarray:
+    def _notes(self, s, keys, grid, threshold: float, median: bool, temperature: float, noise) -> np.ndarray:
         """Fill `grid` (n, 15, 6) with the notes of a step; returns how many each row has."""
         fixed = s @ self.notes.inputs[: self.units] + self.notes.bias
         g = s @ self.to_notes[0] + self.to_notes[1]
@@ -292,7 +297,10 @@ class NumpyDecoder:
             if len(rows) == 0:
                 break
             odds = g @ self.bits[0] + self.bits[1] + keys[rows, key, 1:]
-            if noise is None:
+            if noise is None and median:
+                share = np.exp(-np.logaddexp(0, -odds) @ DURATIONS.T - np.logaddexp(0, odds) @ (1 - DURATIONS.T))
+                bits = bits_of(1 + np.minimum((share.cumsum(1) < 0.5).sum(1), LONGEST - 1))
+            elif noise is None:
                 bits = odds > 0
             else:  # the difference of two Gumbel variables is logistic
                 bits = odds / temperature + noise[rows, k, KEYS + 1 :] > 0

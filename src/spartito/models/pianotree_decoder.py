@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from spartito.models.pianotree import BITS, END, NO_BIT, PAD, PREDICTED, SLOTS, START, STEPS
+from spartito.models.pianotree import BITS, END, LONGEST, NO_BIT, PAD, PREDICTED, SLOTS, START, STEPS
 
 __all__ = ["Choice", "ForcedNotes", "NoteLogits", "PianoTreeConfig", "PianoTreeDecoder", "gru_step"]
 
@@ -92,6 +92,9 @@ class Choice:
         0: the most probable; above, drawn with the logits divided by it.
     threshold : float
         With `keys` and temperature 0: probability from which a key is struck.
+    median : bool
+        At temperature 0: durations are the median of what is believed of them; else each bit is the likelier one, which
+        makes uncertain durations too short.
     generator : torch.Generator, optional
     compat : bool
         Allow what makes a grid malformed: start marks, a pitch twice in a step; summarise at most 15 slots.
@@ -99,6 +102,7 @@ class Choice:
 
     temperature: float = 0.0
     threshold: float = 0.5
+    median: bool = False
     generator: torch.Generator | None = None
     compat: bool = False
 
@@ -224,7 +228,7 @@ class PianoTreeDecoder(nn.Module):
             pitch = _choose_pitch(logits, hazard, last, struck, choice)
             rows = torch.arange(batch, device=s.device)
             duration = self._duration_logits(g, None if keys is None else _known(keys, rows, pitch))
-            bits = _choose(duration, choice)
+            bits = _median(duration) if choice.median and choice.temperature <= 0 else _choose(duration, choice)
             note = torch.cat([pitch[:, None], bits], dim=-1)
             length = torch.where(~ended & (pitch == END), k, length)
             ended = ended | (pitch == END)
@@ -370,6 +374,16 @@ def _choose(logits: Tensor, choice: Choice) -> Tensor:
     odds = torch.softmax(logits.float() / choice.temperature, dim=-1)
     drawn = torch.multinomial(odds.reshape(-1, odds.shape[-1]), 1, generator=choice.generator)
     return drawn.reshape(logits.shape[:-1])
+
+
+def _median(logits: Tensor) -> Tensor:
+    """Bits (N, 5) of the median duration, from logits (N, 5, 2)."""
+    places = torch.arange(BITS - 1, -1, -1, device=logits.device)
+    table = ((torch.arange(LONGEST, device=logits.device)[:, None] >> places) & 1).float()  # (32, 5)
+    odds = torch.log_softmax(logits.float(), dim=-1)
+    share = (odds[..., 1] @ table.t() + odds[..., 0] @ (1.0 - table.t())).exp()  # (N, 32)
+    middle = (share.cumsum(-1) < 0.5).sum(-1).clamp(max=LONGEST - 1)
+    return (middle[:, None] >> places) & 1
 
 
 def _choose_pitch(logits, hazard, last, struck, choice: Choice) -> Tensor:

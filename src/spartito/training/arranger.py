@@ -54,7 +54,6 @@ SHIFT_ODDS = np.array([2, 2, 5, 5, 3, 7, 7, 5, 7, 3, 5, 1]) / 52
 KEEP_EDGES = np.array([40, 50, 60])  # MIDI pitches between the ranges of the masking of stage 2
 KEEP = (0.7, 0.6, 0.3, 0.1)  # part of the notes kept in each range, from low to high, as the published code means
 KEEP_COMPAT = (0.1, 0.6, 0.3, 0.7)  # and as it does
-ALL_FORGOTTEN = 0.1  # part of the examples (fast) whose decoder hears nothing of what it wrote
 SYMBOL_NOISE = 0.1  # standard deviation of the symbolic code in stage 3a
 DURATION_WEIGHT = 0.5
 STEADY_KL = 0.01  # weight of the divergences that have no schedule
@@ -75,10 +74,12 @@ class ArrangerRecipe:
     """Teacher forcing everywhere with corrupted notes, not coin by coin."""
     schedule: float = 0.0
     """Steps over which teacher forcing and the weight of the divergences change; 0: those of the loop."""
-    wrong_notes: float = 0.1
+    wrong_notes: float = 0.25
     """Part of the notes told to the decoder that are left out or moved (fast)."""
-    forget: float = 0.2
+    forget: float = 0.4
     """Part of the steps of which it is told nothing (fast)."""
+    forget_all: float = 0.25
+    """Part of the examples in which it is told nothing of any step (fast)."""
     without_melody: float = 0.33
     """Part of the examples whose target leaves the melody out; all where the network has no condition for it."""
     evidence: float = 0.5
@@ -105,6 +106,7 @@ CONFIGS = {
         schedule=25_000,
         wrong_notes=0.0,
         forget=0.0,
+        forget_all=0.0,
         prompt_noise=0.0,
     ),
 }
@@ -232,7 +234,7 @@ def examples(
     }
     if rng is not None and recipe.fast:
         batch["heard"] = _corrupted(truth, recipe.wrong_notes, rng)
-        share = np.where(rng.random((count, 1)) < ALL_FORGOTTEN, 1.0, recipe.forget)
+        share = np.where(rng.random((count, 1)) < recipe.forget_all, 1.0, recipe.forget)
         batch["forget"] = rng.random((count, STEPS)) < share
     return {name: torch.from_numpy(value) for name, value in batch.items()}
 
@@ -408,7 +410,7 @@ def make_validation(
             batch["chords"].to(device),
             None,
             batch["condition"].to(device) if recipe.network.conditions else None,
-            choice=Choice(threshold=0.4),
+            choice=Choice(threshold=0.35, median=True),
         )
         return grid_scores(notes_of(grid.cpu().numpy()), notes_of(batch["truth"][:, :, 1:].numpy()))
 
