@@ -16,6 +16,7 @@ from spartito.errors import ModelError, ParameterError
 from spartito.models import arranger_input
 
 PLAIN = {"perform": False}  # notes exactly on the grid
+BARE = {**PLAIN, "melody": "omit"}  # and without the tune of the analysis
 
 
 LISTEN = arranger_input.listen
@@ -42,7 +43,7 @@ def covered(arranger=None, *, known=None, **options):
 
 def test_each_bar_has_its_own_prediction_and_lies_on_the_recording():
     arranger = FakeArranger([(4, 72, 2), (20, 80, 2)], conditions=1)
-    notes = covered(arranger, **PLAIN)
+    notes = covered(arranger, **BARE)
     assert notes.pitch[notes.pitch < 40].tolist() == [30, 31, 32, 33]
     assert notes.onset[notes.pitch < 40] == pytest.approx([0, 2, 4, 6])
     assert notes.onset[notes.pitch == 72] == pytest.approx([0.5, 2.5, 4.5, 6.5])
@@ -53,14 +54,14 @@ def test_each_bar_has_its_own_prediction_and_lies_on_the_recording():
 
 
 def test_two_bars_of_each_prediction():
-    notes = covered(FakeArranger([(20, 80, 2)]), hop=2, **PLAIN)
+    notes = covered(FakeArranger([(20, 80, 2)]), hop=2, **BARE)
     assert notes.pitch[notes.pitch < 40].tolist() == [30, 32]
     assert notes.onset[notes.pitch == 80] == pytest.approx([2.5, 6.5])
 
 
 def test_three_four_and_a_pick_up():
     known = analysis(duration=8.0, metre=3, first=0.5, pick_up=1, count=15)
-    notes = covered(FakeArranger([(8, 72, 2), (12, 80, 2)]), known=known, **PLAIN)
+    notes = covered(FakeArranger([(8, 72, 2), (12, 80, 2)]), known=known, **BARE)
     assert notes.onset[notes.pitch == 72] == pytest.approx([0.5, 2.0, 3.5, 5.0, 6.5])  # the third beat of each bar
     assert not (notes.pitch == 80).any()  # there is no fourth
     assert 30 not in notes.pitch  # the downbeat of the pick-up's bar lies before the song
@@ -72,7 +73,7 @@ def test_three_four_and_a_pick_up():
 def test_a_change_of_tempo():
     times = np.concatenate([0.5 * np.arange(8), 4.0 + 0.4 * np.arange(8)])
     known = replace(song()[1], beats=spartito.Beats(times, np.arange(16), np.arange(16) % 4))
-    notes = covered(FakeArranger([(8, 72, 2)]), known=known, **PLAIN)
+    notes = covered(FakeArranger([(8, 72, 2)]), known=known, **BARE)
     assert notes.onset[notes.pitch == 72] == pytest.approx([1.0, 3.0, 4.8, 6.4])
     assert notes.tempo_map.seconds_to_quarters([0.0, 4.0, 5.6]) == pytest.approx([0, 8, 12], abs=1e-3)
 
@@ -99,16 +100,13 @@ def test_the_same_seed_plays_the_same():
     assert (first.array == again.array).all() and not (first.array == other.array).all()
 
 
-def test_the_tune_is_asked_for_or_put_on_top():
-    asked = FakeArranger(conditions=1)
-    covered(asked, melody="omit")
-    covered(asked, melody="include")
-    assert [call["melody"] for call in asked.calls] == ["omit", "include"]
+def test_the_tune_is_asked_for_and_put_on_top():
+    asked = FakeArranger([(4, 80, 2), (4, 60, 2)])
+    included, left_out = covered(asked, **PLAIN), covered(asked, melody="omit", **PLAIN)
+    assert [call["melody"] for call in asked.calls] == ["include", "omit"]
     tune = {72, 73, 74, 75, 76}
-    assert not tune & set(covered(FakeArranger(conditions=1), **PLAIN).pitch)
-    original = FakeArranger(conditions=0)  # an arranger that never plays the tune
-    assert tune <= set(covered(original, **PLAIN).pitch)
-    assert not tune & set(covered(original, melody="omit", **PLAIN).pitch)
+    assert tune <= set(included.pitch) and 80 not in included.pitch and 60 in included.pitch
+    assert not tune & set(left_out.pitch) and {80, 60} <= set(left_out.pitch)
 
 
 def test_easier_and_thinner():
@@ -120,9 +118,9 @@ def test_easier_and_thinner():
 
 def test_transposing():
     known = replace(song()[1], key="E:maj")
-    plain, up = covered(known=known, **PLAIN), covered(known=known, transpose=2, **PLAIN)
+    plain, up = covered(known=known, **BARE), covered(known=known, transpose=2, **BARE)
     assert (up.pitch == plain.pitch + 2).all() and up.tempo_map.key_signatures[0].fifths == 6
-    easy = covered(known=known, transpose="easy", **PLAIN)
+    easy = covered(known=known, transpose="easy", **BARE)
     assert set(easy.pitch - plain.pitch) == {-4} and easy.tempo_map.key_signatures[0].fifths == 0
     moved = transposed(known, "easy")
     assert moved.key == "C:maj" and moved.chords[0].label == "Ab:maj"
@@ -157,7 +155,7 @@ def test_silence_has_no_notes_and_does_not_crash():
 
 def test_a_blip_is_too_short_for_beats_but_no_error():
     known = analysis(duration=0.05, count=2)
-    assert len(spartito.cover(Audio(band(0.05), RATE), model=FakeArranger(), analysis=known)) == 1
+    assert len(spartito.cover(Audio(band(0.05), RATE), model=FakeArranger(), analysis=known, melody="omit")) == 1
 
 
 def test_a_stored_analysis_and_the_progress(tmp_path):
@@ -165,7 +163,7 @@ def test_a_stored_analysis_and_the_progress(tmp_path):
     known.save(tmp_path / "a.json")
     told, timings = [], {}
     notes = spartito.cover(
-        audio, model=FakeArranger(), analysis=tmp_path / "a.json", progress=told.append, timings=timings
+        audio, model=FakeArranger(), melody="omit", analysis=tmp_path / "a.json", progress=told.append, timings=timings
     )
     assert len(notes) == 4 and told == sorted(told) and 0 < told[-1] <= 1
     assert {"listening", "arranging", "notes"} <= set(timings) and all(s >= 0 for s in timings.values())
@@ -205,7 +203,7 @@ def test_which_weights():
 
 def test_two_models_for_songs_in_which_bars_know_their_past():
     again, first = FakeArranger(), FakeArranger()
-    notes = covered((again, first), **PLAIN)
+    notes = covered((again, first), **BARE)
     assert len(notes) == 4 and len(first.calls) == 1 and len(again.calls) == 3
     assert all(call["prompt"].shape == (1, 32, 128) for call in again.calls)
 

@@ -9,7 +9,7 @@ import pytest
 
 from songs import analysis
 from spartito.analysis.song import Analysis, beats_of
-from spartito.cover_grid import Placed, on_grid, place, seconds_of, served_beats, song_grid, stack, to_notes
+from spartito.cover_grid import Placed, on_grid, place, seconds_of, served_beats, song_grid, stack, to_notes, with_tune
 from spartito.errors import ParameterError
 
 
@@ -93,6 +93,15 @@ def test_a_tune_on_the_grid():
     tune = on_grid(np.array([[0.06, 0.07, 72.2], [2.1, 2.9, 60.0]]), grid)
     assert tune.onset.tolist() == [0.0, 4.25] and tune.end.tolist() == [0.25, 5.75]  # steps of 0.125 s
     assert tune.pitch.tolist() == [72, 60] and tune.within.tolist() == [0.0, 0.25]
+
+
+def test_the_tune_lies_on_top():
+    under = placed((0, 4, 72), (1, 2, 74), (1, 2, 60), (2, 3, 72), (3, 4, 90))
+    tune = placed((2.0, 3.0, 72), (1.0, 2.0, 70))
+    both = with_tune(under, tune)
+    # the first began before the tune did, the last begins after its end; 74 and 72 are above it, or doubled
+    assert sorted(zip(both.onset.tolist(), both.pitch.tolist())) == [(0, 72), (1, 60), (1, 70), (2, 72), (3, 90)]
+    assert with_tune(under, placed((0, 1, 60)).pick([])) is under
 
 
 # -- seconds ------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from spartito.analysis.harte import transpose as transpose_chord
 from spartito.analysis.song import Analysis, Chord, read_lab
 from spartito.audio.audio import Audio
 from spartito.cover_chords import block_chords
-from spartito.cover_grid import Placed, SongGrid, on_grid, place, served_beats, song_grid, stack, to_notes
+from spartito.cover_grid import SongGrid, on_grid, place, served_beats, song_grid, to_notes, with_tune
 from spartito.errors import ModelError, ParameterError
 from spartito.models.pianotree import notes_of
 from spartito.notes.notes import Notes
@@ -128,7 +128,7 @@ def cover(
     hop : 1 or 2, optional
         Bars that each prediction serves: 1 (default) or 2.
     melody : "include" or "omit"
-        Whether the piano plays the sung tune, or accompanies it.
+        Whether the piano plays the sung tune (that of the analysis, over what the arranger writes), or accompanies it.
     difficulty : 1..5, optional
         How hard to play; as the arranger wrote it when not given.
     density, left_density : 0..1, optional
@@ -185,8 +185,8 @@ def cover(
         rows = _predictions(heard, song, grid, arranger, first, watch, melody=melody, temperature=temperature,
                             seed=seed, batch_size=batch_size)  # fmt: skip
         placed = place(rows, grid.starts, served_beats(grid.lengths, hop=hop or 1))
-        if melody == "include" and not arranger.config.get("conditions"):  # an arranger that never plays the tune
-            placed = _with_tune(placed, on_grid(song.melody, grid))
+        if melody == "include":  # the tune is better known from the analysis than from the arranger
+            placed = with_tune(placed, on_grid(song.melody, grid))
     return watch(
         "notes",
         lambda _: _finished(
@@ -333,12 +333,6 @@ def stretched_mel(source, grid: SongGrid) -> np.ndarray:
     samples = np.concatenate([np.zeros(silence, dtype=np.float32), samples])
     stretched, rows = beat_stretch(samples, times + silence / RATE)
     return log_mel(beat_segments(stretched, rows[grid.starts]))
-
-
-def _with_tune(placed: Placed, tune: Placed) -> Placed:
-    """The tune on top of what accompanies it; keys that would be struck twice at once are struck by the tune."""
-    doubled = np.isin(placed.onset * 1024 + placed.pitch, tune.onset * 1024 + tune.pitch)
-    return stack(placed.pick(~doubled), tune)
 
 
 def _finished(
