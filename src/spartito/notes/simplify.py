@@ -48,6 +48,7 @@ SHORTEST = 0.03  # seconds a key is held
 EASY_LEVEL = 2  # up to this level each hand stays in its own region of the keyboard
 LEFT_REGION = 41  # F2: the lowest key of the octave the easy left hand plays in
 RIGHT_REGION = (60.0, 79.0)  # C4 to G5: where the middle of an easy melody lies
+FREEDOM = 1 / 16  # beats that a note may lie off its unit, as played
 LONGEST = 4.0  # beats for which a note is held on for others that went
 LEGATO = 1.0  # beats: a shorter hole between notes of one hand is closed
 THIRDS = {0.5: 1 / 3, 0.25: 1 / 6}  # units of a beat divided in two, and what they are in one divided in three
@@ -226,7 +227,8 @@ def _calmed(table: Table, grid: Grid, level: Level, seconds: float) -> Table:
         fits &= table.role[lead] == MELODY
     keep &= ~inner | fits
     out = replace(table, start=slot, weight=weight, array=table.array.copy())
-    shifted = moved & (slot >= grid.place(np.zeros(1))[0])
+    away = np.abs(slot - grid.place(table.array["onset"])) > FREEDOM
+    shifted = away & (slot >= grid.place(np.zeros(1))[0])
     out.array["onset"][shifted] = grid.seconds(slot[shifted])
     out.stop = np.maximum(out.stop, slot + 1 / SLOTS)
     out.array["offset"] = np.maximum(out.array["offset"], grid.seconds(slot + 1 / SLOTS))

@@ -12,8 +12,9 @@ Method
     - *Timing.* All notes of a chord move together by a small random walk, the melody comes a little early, and each
       finger adds its own millisecond or two. No note moves more than `MOST`, nor by more than a quarter of the way to
       the next stroke of its key.
-    - *Pedal.* Changed where the harmony changes and at bar lines, if something is struck there: up just after the new
-      chord is struck, down again when the old one has died away (legato pedalling).
+    - *Pedal.* Changed where the harmony changes and at bar lines, if something is struck there, and with each new bass
+      note on a half bar: up just after the new chord is struck, down again when the old one has died away (legato
+      pedalling).
 
     With `compat=True` the rules of the original A2S instead, to the letter: base velocity by register, accents on every
     second beat and every beat, the local loudness of the accompaniment, pedal at chord changes, no freedom in time.
@@ -63,6 +64,8 @@ FINGER = 0.0015  # deviation of single notes
 # pedal, seconds
 UP_AFTER, DOWN_AFTER = 0.04, 0.16  # after the new chord is struck
 SEEK = 0.10  # how far before the change its notes may come
+SPREAD = 0.05  # how far before the bass the notes of its chord may come
+HALF_BAR = 3  # `Grid.strength` from which a bass note is worth a change of pedal
 RELEASE = 1.0  # after the last key is up and nothing follows
 # the rules of the original
 COMPAT_RATE = 22050  # hertz
@@ -123,7 +126,10 @@ def perform(
     array["velocity"][rows] = _velocities(table, group, grid, getattr(analysis, "loudness", None), humanise, random)
     array["onset"][rows], array["offset"][rows] = _times(table, group, humanise, random)
     out = notes.with_array(array)
-    return _with_pedal(out, _pedal_moves(out.select(~np.isin(out.array["track"], drums)), analysis)) if pedal else out
+    if not pedal:
+        return out
+    bass = array["onset"][rows[(table.role == BASS) & (grid.strength(table.start) >= HALF_BAR)]]
+    return _with_pedal(out, _pedal_moves(out.select(~np.isin(out.array["track"], drums)), analysis, bass))
 
 
 # -- touch and time -----------------------------------------------------------------------------------------
@@ -195,8 +201,8 @@ def _times(table, group, humanise: float, random) -> tuple[np.ndarray, np.ndarra
 # -- pedal --------------------------------------------------------------------------------------------------
 
 
-def _pedal_moves(notes: Notes, analysis) -> np.ndarray:
-    """(k,) CONTROL_DTYPE: legato pedalling of the notes."""
+def _pedal_moves(notes: Notes, analysis, bass: np.ndarray) -> np.ndarray:
+    """(k,) CONTROL_DTYPE: legato pedalling of the notes; `bass` (m,) seconds at which the bass is struck anew."""
     beats = getattr(analysis, "beats", analysis)
     changes = beats.positions == 0
     if getattr(analysis, "chords", ()):
@@ -212,8 +218,9 @@ def _pedal_moves(notes: Notes, analysis) -> np.ndarray:
     reach = np.maximum.accumulate(notes.offset)
     holes = np.flatnonzero(onset[1:] - reach[:-1] > 2 * RELEASE)
     last = np.append(reach[holes], reach[-1]) + RELEASE
-    # the first note of each new chord, and the first after silence
-    change = np.unique(np.concatenate([struck[struck < until], onset[:1], onset[holes + 1]]))
+    # the first note of each new chord, of each new bass, and the first after silence
+    renewed = onset[np.searchsorted(onset, bass - SPREAD)]
+    change = np.unique(np.concatenate([struck[struck < until], renewed, onset[:1], onset[holes + 1]]))
     after = np.diff(np.append(change, np.inf))
     keep = np.concatenate([[True], after[:-1] > DOWN_AFTER])
     change = change[keep]
