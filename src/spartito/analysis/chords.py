@@ -26,7 +26,7 @@ from spartito.analysis.harte import absolute, label_of
 from spartito.analysis.song import Chord
 from spartito.models.song_outputs import FPS, QUALITIES, STRIDE
 
-__all__ = ["DEFAULT_CHORDS", "ChordConfig", "find_chords", "find_key", "key_name"]
+__all__ = ["DEFAULT_CHORDS", "ChordConfig", "cells", "find_chords", "find_key", "key_name"]
 
 FAMILIES = ("maj", "min", "dim", "aug", "sus2", "sus4")
 FAMILY_OF = np.array([0, 1, 0, 0, 1, 2, 2, 3, 4, 5])  # of each of `QUALITIES`
@@ -39,10 +39,10 @@ class ChordConfig:
     """Costs in nats, shares as probabilities. Found by search on validation bands."""
 
     weight: float = 2.0  # of the evidence of a beat
-    change: float = 2.5  # for a change of chord on a downbeat
-    off_bar: float = 1.0  # more, on another beat
+    change: float = 1.5  # for a change of chord on a downbeat
+    off_bar: float = 0.5  # more, on another beat
     rare: tuple[float, ...] = (0.0, 0.0, 0.3, 0.7, 0.3, 0.3)  # against each of `FAMILIES`, a beat
-    seventh: float = 0.6  # least share of a chord with seventh among those of its triad
+    seventh: float = 0.55  # least share of a chord with seventh among those of its triad
     inversion: float = 0.6  # least probability of a bass that is not the root
     longest: float = 1.2  # s: longer beats are halved for changes of chord
     chords_in_key: float = 4.0  # weight of the chords beside the network's opinion on the key
@@ -57,7 +57,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return logits - np.log(np.exp(logits).sum(axis=0))
 
 
-def _cells(beats, duration: float, longest: float) -> tuple[np.ndarray, np.ndarray]:
+def cells(beats, duration: float, longest: float) -> tuple[np.ndarray, np.ndarray]:
     """Edges (n + 1,) in seconds of the stretches a chord may last, and which of the n begin with a downbeat."""
     times, down = beats.times, beats.positions == 0
     inside = (times > 0.05) & (times < duration - 0.05)
@@ -105,7 +105,7 @@ def find_chords(
     if chord.shape[1] == 0:
         return (Chord(0.0, duration, "N"),)
     logs = _log_softmax(chord)
-    edges, first = _cells(beats, duration, config.longest)
+    edges, first = cells(beats, duration, config.longest)
     shares = np.exp(logs[1:]).reshape(len(QUALITIES), 12, -1)
     families = np.stack([shares[FAMILY_OF == f].sum(axis=0) for f in range(len(FAMILIES))])  # (families, 12, steps)
     states = np.concatenate([np.exp(logs[:1]), families.reshape(-1, logs.shape[1])])

@@ -29,10 +29,10 @@ class MelodyConfig:
     """Costs in nats. Found by search on validation bands."""
 
     change: float = 3.0  # from a note to another
-    begin: float = 1.5  # from silence to a note
+    begin: float = 1.0  # from silence to a note
     end: float = 1.0  # from a note to silence
     leap: float = 0.08  # a semitone beyond a fifth
-    voiced: float = 0.0  # for every step with a note; negative finds more notes
+    voiced: float = -0.25  # for every step with a note; negative finds more notes
     shortest: float = 0.06  # s; shorter notes are left out
 
 

@@ -348,7 +348,7 @@ def contiguous(chords, duration: float) -> tuple[Chord, ...]:
     ordered = sorted(chords, key=lambda chord: chord.start)
     for i, chord in enumerate(ordered):
         absolute(chord.label)
-        if not chord.end > chord.start:
+        if not chord.end >= chord.start:
             raise ParameterError(f"chord {i + 1} ({chord.label}) ends at {chord.end} s, before it starts")
     out: list[Chord] = []
 

@@ -125,7 +125,8 @@ def track(
     path = _best_path(odds, lengths, tempo_cost.astype(np.float32), sizes, costs, config)
     at, state = path
     heard = either[at].mean()
-    if len(at) < 2 or (heard < config.faintest and first_downbeat is None):
+    few = len(at) < min(4, 2 + frames // (2 * FPS))  # in a snatch of two seconds two are many
+    if len(at) < 2 or ((few or heard < config.faintest) and first_downbeat is None):
         return None
     bar = np.concatenate([np.arange(n) for n in sizes])[state]
     metre = np.repeat(np.arange(len(sizes)), sizes)[state]
@@ -207,10 +208,15 @@ def _best_path(odds, lengths, tempo_cost, sizes, metre_costs, config) -> tuple[n
         best_state[now] = flat.argmax(axis=1)
         best[now] = flat[np.arange(len(now)), best_state[now]]
         padded = np.pad(here, ((0, 0), (0, 0), (reach, reach)), constant_values=NEVER * 10)
-        options = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=2) - drift
-        window = options.argmax(axis=3)
+        leave = np.full(here.shape, NEVER * 20, dtype=np.float32)
+        window = np.zeros(here.shape, dtype=np.uint8)
+        for k in range(2 * reach + 1):  # cheaper than one maximum over strided windows
+            option = padded[:, :, k : k + v] - drift[:, k]
+            better = option > leave
+            np.copyto(leave, option, where=better)
+            window[better] = k
         from_tempo[now] = window
-        leave = np.take_along_axis(options, window[..., None], axis=3)[..., 0] - tempo_cost
+        leave -= tempo_cost
         ready[now % ring] = leave
     at = int((best - skip * (frames - 1 - np.arange(frames))).argmax())
     state, tempo = divmod(int(best_state[at]), v)

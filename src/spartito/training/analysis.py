@@ -42,10 +42,12 @@ class AnalysisRecipe:
     """Widest transposition in semitones."""
     detune: float = 0.45
     """Widest mistuning in bins (a third of a semitone each)."""
-    slowest: float = 0.75
+    slowest: float = 0.65
     """Smallest factor of the tempo."""
-    fastest: float = 1.35
+    fastest: float = 1.8
     """Largest factor of the tempo."""
+    tempos: tuple[float, float] = (62.0, 165.0)
+    """Beats a minute that four crops in five are brought near to, evenly: POP909 is slower than most songs."""
     gain: float = 6.0
     """Widest change of level in dB."""
     equaliser: float = 7.0
@@ -105,7 +107,8 @@ def batches(songs: Sequence[Song], recipe: AnalysisRecipe) -> Callable[[int], di
         if rng.random() < recipe.nothing:
             return no_music(rng, frames, songs[0].spectrum.shape[1], recipe)
         song = songs[rng.choice(len(songs), p=odds)]
-        speed = float(np.exp(rng.uniform(np.log(recipe.slowest), np.log(recipe.fastest))))
+        wanted = np.exp(rng.uniform(*np.log(recipe.tempos)))
+        speed = float(np.clip(wanted * song.period / 60.0, recipe.slowest, recipe.fastest))
         speed = speed if rng.random() < 0.8 else 1.0
         room = song.frames - frames * speed
         first = float(rng.integers(0, int(room))) if room >= 1 else 0.0

@@ -67,6 +67,11 @@ class Song:
     def frames(self) -> int:
         return len(self.spectrum)
 
+    @property
+    def period(self) -> float:
+        """Usual length of a beat in seconds; half a second where there are none."""
+        return float(np.median(np.diff(self.beats))) if len(self.beats) > 1 else 0.5
+
 
 def key_class(label: str) -> int:
     """0-11 for major, 12-23 for minor keys, -1 when unknown."""
