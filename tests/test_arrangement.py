@@ -153,6 +153,16 @@ def test_silence_has_no_notes_and_does_not_crash():
     assert len(spartito.cover(Audio(np.zeros(8 * RATE), RATE), model="chords", analysis=known)) == 0
 
 
+def test_an_arranger_that_hears_the_stretched_song():
+    pytest.importorskip("torch")
+    arranger = FakeArranger([(4, 60, 2)], conditions=0)
+    arranger.input = "mel"
+    known = analysis(duration=8.0, first=0.4, pick_up=1, count=15)
+    notes = covered(arranger, known=known, **BARE)
+    assert arranger.calls[0]["frames"] == (5, 229, 153)  # the pick-up's bar and four more
+    assert notes.onset[notes.pitch == 60] == pytest.approx([1.4, 3.4, 5.4, 7.4])
+
+
 def test_a_blip_is_too_short_for_beats_but_no_error():
     known = analysis(duration=0.05, count=2)
     assert len(spartito.cover(Audio(band(0.05), RATE), model=FakeArranger(), analysis=known, melody="omit")) == 1

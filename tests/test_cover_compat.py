@@ -153,6 +153,16 @@ def test_the_arrangement_of_compat(tmp_path, deaf):
     assert 70 <= notes.velocity.min() and notes.velocity.max() <= 91  # 77 to 88, and -6 to +3 by loudness
 
 
+def test_what_an_original_model_hears():
+    """Mel spectrograms of the stretched accompaniment, one for each downbeat, and the chords of eight beats."""
+    pytest.importorskip("torch")
+    audio, known = song()
+    arranger = FakeArranger(conditions=0)
+    arranger.input = "mel"
+    assert len(cover(audio, model=arranger, analysis=known, compat=True)) == 3
+    assert arranger.calls[0]["frames"] == (3, 229, 153) and arranger.calls[0]["chords"] == (3, 8, 36)
+
+
 def test_stored_tables_and_two_models(tmp_path, deaf):
     audio, known = song()
     np.save(

@@ -7,7 +7,7 @@ Job
 
 Method
     The left hand holds the bass of each chord and strikes it anew at every bar line. The right hand strikes the chord
-    on every beat, in the inversion nearest to the chord before, around middle C; where there is a tune, it strikes
+    on every beat, in the inversion nearest to the chord before, just above middle C; where there is a tune, it strikes
     what of the chord lies within an octave under it. Chords change on beats.
 
 Source
@@ -27,9 +27,12 @@ from spartito.cover_grid import STEPS, Placed, SongGrid, on_grid, stack
 __all__ = ["block_chords"]
 
 LOWEST_BASS = 36  # MIDI C2: the bass lies in the octave from here
-LOWEST_CHORD, HIGHEST_CHORD = 53, 69  # MIDI F3 to A4: where the right hand's chords lie without a tune
-LOWEST_UNDER = 48  # MIDI C3: under a low tune chords end here
-MIDDLE = 60.0  # MIDI, where the first chord is centred
+LOWEST_CHORD, HIGHEST_CHORD = (
+    57,
+    74,
+)  # MIDI A3 to D5, to be read in the treble clef: where the right hand's chords lie without a tune
+LOWEST_UNDER = 52  # MIDI E3: under a low tune chords end here
+MIDDLE = 64.0  # MIDI, where the first chord is centred
 MOST = 4  # notes of the right hand
 
 
