@@ -88,6 +88,8 @@ class ArrangerConfig:
     """Width of the sound that joins each step of the decoder; 0 as published."""
     key_channels: int = 0
     """Channels of the network that gives evidence per key; 0 as published, without it."""
+    key_rounds: int = 0
+    """How often it looks around."""
     conditions: int = 0
     """Bits of choice appended to the code; 1: whether the melody is played."""
     leftovers: bool = True
@@ -127,6 +129,7 @@ class ArrangerConfig:
             summary=64,
             local_features=128,
             key_channels=24,
+            key_rounds=2,
             conditions=1,
             leftovers=False,
         )
@@ -154,6 +157,7 @@ class ArrangerConfig:
             summary=6,
             local_features=8,
             key_channels=4,
+            key_rounds=1,
         )
 
     @classmethod
@@ -200,7 +204,7 @@ class Learned(NamedTuple):
     encoded: Encoded
     chords: tuple[Tensor, Tensor, Tensor] | None  # logits of root, chroma, bass
     features: Tensor | None  # (B, 32, 3)
-    notes: NoteLogits | ForcedNotes
+    notes: NoteLogits | ForcedNotes | None
 
 
 class ArrangerNetwork(nn.Module):
@@ -216,7 +220,9 @@ class ArrangerNetwork(nn.Module):
             self.transcriber = OnsetsFrames(OnsetsFramesConfig.named("jongwook", channels=c.transcriber))
         self.frame_enc = FrameEncoder(c.frame_channels, c.frame_kernels, c.frame_units, c.audio_latent)
         if c.key_channels:
-            self.key_enc = KeyEncoder(c.frame_channels, c.key_channels, chords=c.has_chords, conditions=c.conditions)
+            self.key_enc = KeyEncoder(
+                c.frame_channels, c.key_channels, rounds=c.key_rounds, chords=c.has_chords, conditions=c.conditions
+            )
         if c.local_features:
             inputs = 2 * c.frame_units + (KEYS if c.key_channels else 0)
             self.local_layer = nn.Linear(inputs, c.local_features)
@@ -314,6 +320,7 @@ class ArrangerNetwork(nn.Module):
         forced: bool = False,
         heard: Tensor | None = None,
         forget: Tensor | None = None,
+        evidence_only: bool = False,
     ) -> Learned:
         """One pass of training.
 
@@ -325,7 +332,11 @@ class ArrangerNetwork(nn.Module):
         noise : standard deviation of a symbolic code that is drawn, in place of the encoder's (stage 3a)
         ratios, coin : probabilities of the truth on time, note and chord axes, and where chance comes from
         forced : `PianoTreeDecoder.forced` with `heard` and `forget`, in place of coins on its axes
+        evidence_only : stop behind `KeyEncoder`; everything else is None
         """
+        if evidence_only:
+            keys = self.key_enc(inputs, chords if self.config.has_chords else None, condition)
+            return Learned(Encoded(None, None, None, None, keys), None, None, None)
         encoded = self.encode(self.hear(inputs), chords, prompt if noise is None else None, condition)
 
         def value(gaussian):

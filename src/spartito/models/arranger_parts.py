@@ -185,22 +185,20 @@ class FeatureDecoder(nn.Module):
 class KeyEncoder(nn.Module):
     """Ours: frames (B, channels, 132, 88), chords and conditions -> what is known of each key at each step.
 
-    Frames of the step, the one before and the one after are read per key, onset and frame also as logits; then three
-    convolutions look at the neighbours, at the octaves, and at the beats around, and a fourth at the same place half a
-    bar and a bar away. Chords come as three planes: whether a key's pitch class is the root, in the chord, or the bass.
+    Frames of the step, the one before and the one after are read per key, onset and frame also as logits; then rounds
+    of convolutions look at the neighbours, at the octaves, at the beats around, and at the same place half a bar and a
+    bar away. After each round a mean over the segment tells all cells what kind of music it is. Chords come as three
+    planes: whether a key's pitch class is the root, in the chord, or the bass.
     """
 
-    def __init__(self, inputs: int, channels: int, *, chords: bool, conditions: int):
+    def __init__(self, inputs: int, channels: int, *, rounds: int, chords: bool, conditions: int):
         super().__init__()
         planes = (3 if chords else 0) + conditions
         self.frames = nn.Conv2d(inputs + DOUBTED, channels, (12, 3), stride=(4, 1), padding=(0, 1))
         self.planes = nn.Conv2d(planes, channels, 1, bias=False) if planes else None
         self.step = nn.Parameter(torch.zeros(channels, STEPS, 1))
         self.key = nn.Parameter(torch.zeros(channels, 1, KEYS))
-        self.near = nn.Conv2d(channels, channels, 3, padding=1)
-        self.octaves = nn.Conv2d(channels, channels, 3, padding=(2, 12), dilation=(2, 12))
-        self.beats = nn.Conv2d(channels, channels, 3, padding=(4, 1), dilation=(4, 1))
-        self.bars = nn.Conv2d(channels, channels, (5, 1), padding=(16, 0), dilation=(8, 1))
+        self.rounds = nn.ModuleList(KeyRound(channels) for _ in range(rounds))
         self.out = nn.Conv2d(channels, KEY_EVIDENCE, 1)
         pitch_class = (torch.arange(KEYS) + LOWEST_KEY) % 12
         self.register_buffer("classes", F.one_hot(pitch_class, 12).float(), persistent=False)  # (88, 12)
@@ -221,9 +219,26 @@ class KeyEncoder(nn.Module):
         if self.planes is not None:
             x = x + self.planes(torch.cat([p.to(x.dtype) for p in planes], dim=1))
         x = torch.relu(x)
+        for part in self.rounds:
+            x = part(x)
+        return self.out(x).permute(0, 2, 3, 1)
+
+
+class KeyRound(nn.Module):
+    """Residual looks around of `KeyEncoder`, (B, C, 32, 88) -> the same."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.near = nn.Conv2d(channels, channels, 3, padding=1)
+        self.octaves = nn.Conv2d(channels, channels, 3, padding=(2, 12), dilation=(2, 12))
+        self.beats = nn.Conv2d(channels, channels, 3, padding=(4, 1), dilation=(4, 1))
+        self.bars = nn.Conv2d(channels, channels, (5, 1), padding=(16, 0), dilation=(8, 1))
+        self.whole = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
         for layer in (self.near, self.octaves, self.beats, self.bars):
             x = x + torch.relu(layer(x))
-        return self.out(x).permute(0, 2, 3, 1)
+        return x + self.whole(x.mean(dim=(2, 3)))[:, :, None, None].to(x.dtype)
 
 
 def _gaussian(module: nn.Module, hidden: Tensor) -> Gaussian:

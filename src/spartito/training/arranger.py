@@ -1,14 +1,15 @@
 """How the arranger is trained: stages, what each hears, losses and schedules.
 
-Four stages (Z. Wang et al., ICASSP 2022; see `models/arranger.py`), each starting from the weights of another:
+Stages (Z. Wang et al., ICASSP 2022; see `models/arranger.py`), each starting from the weights of another:
 
+    0   evidence       ours, of `small`: the network per key alone, some five times faster than the rest
     1   warm-up        the texture encoder sees the piano part of the very segment: the decoder learns to write
     2   pre-training   it sees it with most notes masked: the sound must fill the gaps
     3a  audio only     no symbolic source; its code is noise
     3b  autoregressive it sees the two bars before (starts from stage 2)
 
-`supervised` and `supervised+kl` have one stage, `1`. Losses: cross-entropy of pitches and, by half, of duration bits;
-of chord root, chroma and bass; of the features; divergences of the latents from the normal distribution.
+`supervised` and `supervised+kl` have one stage, `1` (after `0`). Losses: cross-entropy of pitches and, by half, of
+duration bits; of chord root, chroma and bass; of the features; divergences of the latents from the normal distribution.
 
 Two recipes. `paper` is the published one: Adam, coin by coin teacher forcing that fades, one transposition per batch,
 audio through the transcriber, which is trained along. `small` is what ships: frames from the frozen transcriber,
@@ -48,7 +49,7 @@ __all__ = [
     "schedules",
 ]
 
-STAGES = ("1", "2", "3a", "3b")
+STAGES = ("0", "1", "2", "3a", "3b")
 SHIFTS = np.arange(-6, 6)  # semitones
 SHIFT_ODDS = np.array([2, 2, 5, 5, 3, 7, 7, 5, 7, 3, 5, 1]) / 52
 KEEP_EDGES = np.array([40, 50, 60])  # MIDI pitches between the ranges of the masking of stage 2
@@ -57,6 +58,7 @@ KEEP_COMPAT = (0.1, 0.6, 0.3, 0.7)  # and as it does
 SYMBOL_NOISE = 0.1  # standard deviation of the symbolic code in stage 3a
 DURATION_WEIGHT = 0.5
 STEADY_KL = 0.01  # weight of the divergences that have no schedule
+THRESHOLD = 0.35  # probability from which validation strikes a key
 PROMPT_KL = 0.5  # of the symbolic one in stage 3b
 
 
@@ -283,6 +285,12 @@ def loss(recipe: ArrangerRecipe) -> Callable[[nn.Module, dict[str, Tensor]], dic
     kind = recipe.network.type
 
     def terms(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if recipe.stage == "0":
+            chords = batch["chords"] if kind == "a2s" else None
+            learned = network(
+                batch["frames"], chords, None, batch["condition"], truth=batch["truth"], evidence_only=True
+            )
+            return _evidence(learned.encoded.keys, batch["truth"])
         now = schedules(int(batch["step"]), recipe)
         audio_only = recipe.stage == "3a"
         learned = network(
@@ -304,7 +312,8 @@ def loss(recipe: ArrangerRecipe) -> Callable[[nn.Module, dict[str, Tensor]], dic
         parts = {"pitch_l": found["pitch_l"], "dur_l": DURATION_WEIGHT * found["dur_l"], "kl_l": found["kl_l"]}
         parts |= {name: found[name] for name in ("chord_l", "feat_l") if name in found}
         if learned.encoded.keys is not None and recipe.evidence:
-            parts["evidence"] = recipe.evidence * _evidence(learned.encoded.keys, batch["truth"])
+            found = _evidence(learned.encoded.keys, batch["truth"])
+            parts |= {name: recipe.evidence * value for name, value in found.items()}
         return parts
 
     return terms
@@ -382,13 +391,17 @@ def _divergence(gaussian) -> Tensor:
     return 0.5 * (mean**2 + std**2 - 1.0 - 2.0 * std.clamp(min=1e-12).log()).mean()
 
 
-def _evidence(keys: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy of the evidence that a key begins, per step: sum over keys / the notes a step may hold."""
-    pitch = truth[..., 0] - LOWEST_KEY
+def _evidence(keys: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Cross-entropies of the evidence: that a key begins (sum over keys / the notes a step may hold), and how long."""
+    pitch = truth[..., 0] - LOWEST_KEY  # (B, 32, 16)
     inside = (truth[..., 0] < START) & (pitch >= 0) & (pitch < KEYS)
+    place = pitch.clamp(0, KEYS - 1)
     struck = torch.zeros(*keys.shape[:-1], device=keys.device)
-    struck.scatter_add_(-1, pitch.clamp(0, KEYS - 1), inside.float())
-    return F.binary_cross_entropy_with_logits(keys[..., 0].float(), struck.clamp(max=1)) * KEYS / MOST_NOTES
+    struck.scatter_add_(-1, place, inside.float())
+    begins = F.binary_cross_entropy_with_logits(keys[..., 0].float(), struck.clamp(max=1)) * KEYS / MOST_NOTES
+    bits = torch.take_along_dim(keys[..., 1:], place.unsqueeze(-1), dim=2)[inside].float()  # (N, 5)
+    length = F.binary_cross_entropy_with_logits(bits, truth[..., 1:][inside].float()) if len(bits) else bits.sum()
+    return {"evidence": begins, "evidence_dur": DURATION_WEIGHT * length}
 
 
 # -- validation -------------------------------------------------------------------------------------------------
@@ -405,14 +418,15 @@ def make_validation(
 
     def validate(network: nn.Module) -> dict[str, float]:
         device = next(network.parameters()).device
-        grid = network.arrange(
-            batch["frames"].to(device),
-            batch["chords"].to(device),
-            None,
-            batch["condition"].to(device) if recipe.network.conditions else None,
-            choice=Choice(threshold=0.35, median=True),
-        )
-        return grid_scores(notes_of(grid.cpu().numpy()), notes_of(batch["truth"][:, :, 1:].numpy()))
+        condition = batch["condition"].to(device) if recipe.network.conditions else None
+        frames, chords = batch["frames"].to(device), batch["chords"].to(device)
+        wanted = notes_of(batch["truth"][:, :, 1:].numpy())
+        if recipe.stage == "0":
+            keys = network.key_enc(frames, chords if recipe.network.has_chords else None, condition)[..., 0]
+            segment, step, key = np.nonzero(torch.sigmoid(keys).cpu().numpy() >= THRESHOLD)
+            return grid_scores(np.column_stack([segment, step, key + LOWEST_KEY, 1 + 0 * key]), wanted)
+        grid = network.arrange(frames, chords, None, condition, choice=Choice(threshold=THRESHOLD, median=True))
+        return grid_scores(notes_of(grid.cpu().numpy()), wanted)
 
     return validate
 

@@ -28,12 +28,15 @@ def recipe_of(config: str, *, type: str, stage: str, settings: Sequence[str] = (
         raise ParameterError(f"the configuration is one of {', '.join(job.CONFIGS)}, not {config!r}")
     if type not in TYPES:
         raise ParameterError(f"the type is one of {', '.join(TYPES)}, not {type!r}")
-    if stage not in job.STAGES or (type.startswith("supervised") and stage != "1"):
-        stages = "1" if type.startswith("supervised") else ", ".join(job.STAGES)
+    stages = [
+        s for s in job.STAGES if (config != "paper" or s != "0") and (s < "2" or not type.startswith("supervised"))
+    ]
+    if stage not in stages:
+        stages = ", ".join(stages)
         raise ParameterError(f"the stage of {type} is one of {stages}, not {stage!r}")
     recipe = job.CONFIGS[config]
     loop = recipe.loop
-    if stage != "1":
+    if stage > "1":
         loop = replace(loop, learning_rate=LATER_RATE[config] * loop.learning_rate)
     recipe = replace(recipe, network=getattr(ArrangerConfig, config)(type), loop=loop, stage=stage)
     return override(recipe, settings)
@@ -58,7 +61,7 @@ def train_arranger(
     Parameters
     ----------
     store : folder of `prepare-arranger` with `train` and perhaps `validation`; for `paper` that of stretched recordings
-    stage : "1", "2", "3a", "3b"; all but the first need `init`
+    stage : "0", "1", "2", "3a", "3b"; from "2" on they need `init`
     init : a run folder, a folder of weights or a `model.safetensors`; from another type, the tensors that fit are taken
     transcriber : folder of Onsets and Frames weights (`spartito convert`) for the first stage of `paper`
     quantised : folder of quantised songs, for `paper`
@@ -66,11 +69,11 @@ def train_arranger(
     card : name, licence, data for `config.json`
     """
     recipe = recipe_of(config, type=type, stage=stage, settings=settings)
-    if stage != "1" and init is None and not Path(output, "checkpoint.pt").exists():
+    if stage > "1" and init is None and not Path(output, "checkpoint.pt").exists():
         raise ParameterError(f"stage {stage} starts from another one: give --init with its run")
     network = job.new_network(recipe)
     if init is not None:
-        load_state(network, Path(init), partly=stage == "1")
+        load_state(network, Path(init), partly=stage < "2")
     elif transcriber is not None and recipe.network.transcriber:
         load_state(network.transcriber, Path(transcriber))
     published = not recipe.fast
