@@ -30,7 +30,7 @@ LOWEST_BASS = 36  # MIDI C2: the bass lies in the octave from here
 LOWEST_CHORD, HIGHEST_CHORD = (
     57,
     74,
-)  # MIDI A3 to D5, to be read in the treble clef: where the right hand's chords lie without a tune
+)  # MIDI A3 to D5, in the treble clef: chords without a tune above them
 LOWEST_UNDER = 52  # MIDI E3: under a low tune chords end here
 MIDDLE = 64.0  # MIDI, where the first chord is centred
 MOST = 4  # notes of the right hand
