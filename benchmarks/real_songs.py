@@ -99,7 +99,9 @@ def listen(path: Path, folder: Path, *, model: str, score: bool) -> dict:
         "difficulty": hard.difficulty,
         "seconds": seconds,
         "engine": analysis.engine,
-        "warnings": sorted({str(w.message) for w in said} | set(analysis.warnings)),
+        "warnings": sorted(
+            {str(w.message) for w in said if w.category.__module__ != "builtins"} | set(analysis.warnings)
+        ),
     }
 
 
