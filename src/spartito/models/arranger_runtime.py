@@ -53,7 +53,8 @@ class Arranger:
         self.kind = self.config["type"]
         self.stage = info.config.get("stage", "3a")
         self.input = info.config.get("input", "frames")
-        self.threshold = info.config.get("decoder", {}).get("threshold", 0.5)
+        threshold = info.config.get("decoder", {}).get("threshold", 0.5)  # one, or one with and one without melody
+        self.thresholds = threshold if isinstance(threshold, dict) else dict.fromkeys(MELODY, threshold)
         self.median = info.config.get("decoder", {}).get("durations", "likely") == "median"
         self.has_chords = self.kind == "a2s"
         self.has_symbols = self.kind.startswith("a2s")
@@ -145,7 +146,8 @@ class Arranger:
         z = np.concatenate([*parts, condition], axis=1)
         noise = _noise(seeds) if temperature > 0 else None
         heard = codes["audio"] if self.has_symbols else None
-        rules = {"threshold": self.threshold, "median": self.median, "temperature": temperature, "noise": noise}
+        threshold = self.thresholds["include" if melody else "omit"]
+        rules = {"threshold": threshold, "median": self.median, "temperature": temperature, "noise": noise}
         return self.decoder(z, heard, local, keys, **rules)
 
     def _torch_batch(self, mel, chords, prompt, *, melody, temperature, seeds, compat) -> np.ndarray:

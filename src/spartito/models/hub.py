@@ -18,7 +18,7 @@ from spartito.errors import MissingExtraError, ModelError
 __all__ = ["ModelInfo", "find_model", "list_models", "load_model"]
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-FILES = ("config.json", "model.safetensors", "model.onnx", "README.md")
+FILES = ("config.json", "model.safetensors", "model.onnx", "prompt.onnx", "README.md")
 
 
 @dataclass(frozen=True)
