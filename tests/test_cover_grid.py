@@ -62,6 +62,11 @@ def test_a_bar_of_more_than_eight_beats_is_cut():
     assert song_grid(replace(analysis(duration=15.0), beats=beats)).lengths.tolist() == [5] * 6
 
 
+def test_slow_beats_are_halved():
+    grid = song_grid(analysis(beat=1.5, count=8, duration=12.0))
+    assert grid.lengths.tolist() == [8, 8] and grid.beats.times == pytest.approx(0.75 * np.arange(17))
+
+
 def test_times_between_and_beyond_beats():
     times = np.array([1.0, 1.5, 2.5, 3.0])
     assert seconds_of([0, 0.5, 1.5, 3], times) == pytest.approx([1.0, 1.25, 2.0, 3.0])

@@ -9,7 +9,7 @@ Job
 Rules
     - A prediction serves its own bar (`hop=1`) or two bars (`hop=2`) when both fit into its eight beats.
     - Bars of more than eight beats are cut into equal parts. In 6/8 and 12/8 the grid counts quarter notes, so that a
-      step stays a sixteenth.
+      step stays a sixteenth. Beats slower than any an arranger has learnt are halved.
     - Beats go on at their tempo before the first and after the last one tracked, so that a pick-up and a last chord
       are arranged, too.
     - No key is struck while it is down, nothing sounds beyond the recording, nothing begins in silence.
@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 STEPS = 4  # of a beat
+SLOWEST = 46.0  # beats a minute; the bands that arrangers learn from go from 42 to 156, one in a hundred below 48
 SEGMENT_BEATS = 8  # that an arranger hears at once
 VELOCITY = 80  # before the performance is made
 NEAREST = 0.02  # s: a note that begins this close to the end of the recording cannot be heard
@@ -122,6 +123,8 @@ def song_grid(analysis: Analysis) -> SongGrid:
     while edges[0] > start + 0.25:
         edges.insert(0, edges[0] - opening)
         counts.insert(0, _grid_beats(opening, _signature(beats, index, down[0])))
+    if analysis.tempo < SLOWEST:
+        counts = [2 * count for count in counts]
     places, parts = [], []
     for (begin, finish), count in zip(pairwise(edges), counts, strict=True):
         places.append(begin + (finish - begin) * np.arange(count) / count)
