@@ -240,6 +240,14 @@ def test_options_that_cannot_be(tmp_path, capfd, calls, options):
     assert status == 2 and err.strip() and out == "" and calls == [] and names(tmp_path) == ["song.wav"]
 
 
+@pytest.mark.parametrize("option", ["--analysis", "--original", "--beats", "--chords"])
+def test_what_belongs_to_one_song_is_not_for_several(tmp_path, capfd, calls, option):
+    songs = [write_song(tmp_path / f"{name}.wav", 2.0) for name in "ab"]
+    for inputs in (songs, [tmp_path]):
+        status, _, err = run_cli(capfd, "cover", *inputs, "--model", "chords", option, songs[0])
+        assert status == 2 and option in err and calls == []
+
+
 def test_a_model_that_is_not_here(tmp_path, capfd, calls):
     source = write_song(tmp_path / "song.wav", 2.0)
     status, _, err = run_cli(capfd, "cover", source, "--model", "no-such-model")

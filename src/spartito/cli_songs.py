@@ -55,13 +55,19 @@ Engine = Annotated[str, typer.Option(help="Beat tracker: spartito, beat-this or 
 Separator = Annotated[str, typer.Option("--engine", help="auto, built-in or demucs (when installed).")]
 
 
+def _of_one_song(inputs: list[str], **files: Path | None) -> None:
+    """Complain of a file that is not there, and of one that can fit one song only when there are more."""
+    for name, path in files.items():
+        if path is not None and not path.is_file():
+            raise ParameterError(f"there is no file {path}")
+        if path is not None and (len(inputs) > 1 or Path(inputs[0]).is_dir()):
+            raise ParameterError(f"--{name} {path} is of one song: give one recording, not several or a folder")
+
+
 def _known(engine, tempo_hint, first_downbeat: str, time_signature: str, beats, chords):
     from spartito.options import parse_signature, parse_time
     from spartito.outputs_songs import AnalysisSettings
 
-    for path in (beats, chords):
-        if path is not None and not path.is_file():
-            raise ParameterError(f"there is no file {path}")
     return AnalysisSettings(
         engine=engine,
         tempo_hint=tempo_hint,
@@ -144,9 +150,7 @@ def cover(
         raise ParameterError("--synth-only is the piano alone, --mix is with the vocals: give one of them")
     if synth_only and formats is not None:
         raise ParameterError("--synth-only writes sound and nothing else: leave --formats out")
-    for path in (analysis, original):
-        if path is not None and not path.is_file():
-            raise ParameterError(f"there is no file {path}")
+    _of_one_song(inputs, analysis=analysis, original=original, beats=beats, chords=chords)
     variants, missing = songs.present_variants() if model == "all" else ((songs.Variant(model, auto, alt),), ())
     if model == "all" and (auto or alt):
         raise ParameterError("'all' has every mode in it: leave --auto and --alt out")
@@ -214,6 +218,7 @@ def analyze(
     from spartito import outputs_songs as songs
     from spartito.audio.io import AUDIO_SUFFIXES
 
+    _of_one_song(inputs, beats=beats, chords=chords)
     settings = _known(engine, tempo_hint, first_downbeat, time_signature, beats, chords)
     work(
         inputs,
