@@ -121,7 +121,7 @@ def _point_into(graph, weights: Path) -> None:
 
 
 def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config: dict | None = None) -> Path:
-    """Make a runnable folder of a transcriber from a training run or from another weights folder.
+    """Make a runnable folder of a transcriber or an arranger from a training run or from another weights folder.
 
     Parameters
     ----------
@@ -143,6 +143,12 @@ def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config
     if not (source / CONFIG).exists():
         raise ModelError(f"{source} holds no {CONFIG}: give the folder of a training run or of a model")
     settings = json.loads((source / CONFIG).read_text(encoding="utf-8")) | (config or {})
+    if settings.get("job") == "arrangement":
+        from spartito.models.arranger_export import export_arranger
+
+        return export_arranger(source, output, config=config)
+    if settings.get("job") == "analysis":
+        raise ModelError(f"{source} holds a song analyzer, which `spartito train analysis` exports when it ends")
     if (source / "checkpoint.pt").exists():
         state = torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
     elif (source / WEIGHTS).exists():
