@@ -11,14 +11,18 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from frame import hear_without_a_model, run_cli, shipped, write_beeps, write_tune
+from spartito.analysis.song import Analysis, beats_of
+from spartito.audio.io import load_audio, save_audio
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLIP = 7.0  # seconds of the example song that are covered here
 NOT_RUN = {  # how commands begin that install, take hours or need data sets
     "make demo",
     "make test",
@@ -26,6 +30,11 @@ NOT_RUN = {  # how commands begin that install, take hours or need data sets
     "spartito train prepare",
     "spartito train transcription",
     "spartito transcribe recital.flac --model runs/mine/model",
+    "spartito train bands",
+    "spartito train analysis",
+    "spartito train prepare-arranger",
+    "spartito train arranger",
+    "spartito cover song.mp3 --model runs/",
 }
 
 
@@ -43,9 +52,34 @@ def commands(text: str) -> list[str]:
 RUNNABLE = [command for block in blocks("bash") for command in commands(block)]
 
 
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    """The beginning of the example song, and what is known of it."""
+    folder = tmp_path_factory.mktemp("song")
+    audio = load_audio(ROOT / "examples" / "song.ogg", end=CLIP)
+    save_audio(audio, folder / "song.mp3")
+    known = Analysis.load(ROOT / "examples" / "song_reference.json")
+    inside = known.beats.times < CLIP
+    known = replace(
+        known,
+        duration=CLIP,
+        beats=beats_of(known.beats.times[inside], known.beats.positions[inside]),
+        chords=tuple(chord for chord in known.chords if chord.start < CLIP),
+        melody=known.melody[known.melody[:, 1] < CLIP],
+        loudness=known.loudness[: round(10 * CLIP)],
+    )
+    known.save(folder / "song_analysis.json")
+    known.to_lab(folder / "song_analysis.lab")
+    return folder
+
+
 @pytest.fixture
-def desk(tmp_path, monkeypatch):
+def desk(tmp_path, monkeypatch, song):
     """A folder with the files that the README speaks of."""
+    (tmp_path / "out").mkdir()
+    shutil.copy(song / "song.mp3", tmp_path)
+    for name in ("song_analysis.json", "song_analysis.lab"):
+        shutil.copy(song / name, tmp_path / "out")
     write_beeps(tmp_path / "recital.flac", 3.0, title="Recital", artist="Somebody")
     write_beeps(tmp_path / "another.mp3")
     write_beeps(tmp_path / "folder" / "one.wav")
@@ -64,9 +98,16 @@ def needs(*packages: str) -> None:
         pytest.importorskip(package)
 
 
+def needs_song_models(text: str) -> None:
+    for word, model in (("cover", "a2s"), ("analyze", "analyze")):
+        if word in text and not (shipped(model) and shipped("analyze")):
+            pytest.skip(f"the model {model} is not there")
+
+
 @pytest.mark.parametrize("command", RUNNABLE)
 def test_command(desk, capfd, command):
     needs("partitura", "verovio", "matplotlib", "mir_eval")
+    needs_song_models(command.split()[1])
     program, *arguments = shlex.split(command)
     assert program == "spartito"
     status, out, err = run_cli(capfd, *arguments)
@@ -78,11 +119,32 @@ def test_command(desk, capfd, command):
         assert output.is_file() or any(output.iterdir())
 
 
-def test_the_first_command_writes_what_the_text_says(desk, capfd):
+def promised(ending: str) -> list[str]:
+    """The suffixes that the README says are written, from `*_{ending}.mid` on."""
+    found = re.search(rf"writes `\w+_{ending}(\.mid)`,\s+(.*?)\s+into\s+`out/`", README, re.DOTALL)
+    return [found[1], *re.findall(r"`(\.\w+)`", found[2])]
+
+
+def command_of(start: str) -> list[str]:
+    """Arguments of the first command of the README that begins so."""
+    return shlex.split(next(command for command in RUNNABLE if command.startswith(start)))[1:]
+
+
+def test_cover_writes_what_the_text_says(desk, capfd):
     needs("partitura", "verovio", "matplotlib")
-    assert run_cli(capfd, *shlex.split(RUNNABLE[0])[1:])[0] == 0
-    promised = re.search(r"writes `(recital_transcription)(\.mid)`, (.*?) into `out/`", README, re.DOTALL)
-    suffixes = [promised[2], *re.findall(r"`(\.\w+)`", promised[3])]
+    needs_song_models("cover")
+    shutil.rmtree(desk / "out")
+    assert run_cli(capfd, *command_of("spartito cover song.mp3 -o out/"))[0] == 0
+    suffixes = promised("cover")
+    assert len(suffixes) == 6
+    written = {path.name for path in (desk / "out").iterdir()}
+    assert written == {f"song_cover{suffix}" for suffix in suffixes} | {"song_analysis.json"}
+
+
+def test_transcribe_writes_what_the_text_says(desk, capfd):
+    needs("partitura", "verovio", "matplotlib")
+    assert run_cli(capfd, *command_of("spartito transcribe recital.flac another.mp3 folder/"))[0] == 0
+    suffixes = promised("transcription")
     assert len(suffixes) == 6
     for suffix in suffixes:
         for stem in ("recital", "another", "one", "sub/two"):
@@ -92,12 +154,13 @@ def test_the_first_command_writes_what_the_text_says(desk, capfd):
 @pytest.mark.parametrize("program", blocks("python"))
 def test_program(desk, program):
     needs("partitura", "verovio", "mir_eval")
+    needs_song_models("cover")
     exec(compile(program, "README.md", "exec"), {})
-    assert {"recital.mid", "recital.pdf", "recital.wav"} <= {path.name for path in desk.iterdir()}
+    assert {"song.json", "song.mid", "song.pdf", "easy.wav"} <= {path.name for path in desk.iterdir()}
 
 
 def test_there_is_something_to_run():
-    assert len(RUNNABLE) >= 9 and len(blocks("python")) == 1
+    assert len(RUNNABLE) >= 15 and len(blocks("python")) == 1
 
 
 def test_commands_that_are_not_run_are_few_and_known():
@@ -123,13 +186,17 @@ def test_links_and_pictures_are_there():
 def test_extras_are_those_of_the_package():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     section = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
-    extras = set(re.findall(r"^(\w+) = \[", section, re.MULTILINE))
+    extras = set(re.findall(r"^([\w-]+) = \[", section, re.MULTILINE))
     table = README.partition("| extra |")[2].partition("\n\n")[0]
-    named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) | set(re.findall(r"\[([a-z,]+)\]\"", README))
+    named = set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) | set(re.findall(r"\[([a-z,-]+)\]\"", README))
     assert named and {extra for names in named for extra in names.split(",")} <= extras
 
 
-def test_options_of_the_table_exist(capfd):
-    _, out, _ = run_cli(capfd, "transcribe", "--help")
-    for option in set(re.findall(r"`(--[a-z-]+)", README.partition("## Training")[0])) - {"--time-signature"}:
-        assert option in out or option in ("--help",), option
+@pytest.mark.parametrize("command", ["cover", "transcribe"])
+def test_options_of_the_tables_exist(capfd, command):
+    table = README.partition(f"What may need turning in `{command}`:\n\n")[2].partition("\n\n")[0]
+    options = {option for row in table.splitlines()[2:] for option in re.findall(r"`(--[a-z-]+)", row.split("|")[1])}
+    _, out, _ = run_cli(capfd, command, "--help")
+    assert len(options) > 5
+    for option in options | set(re.findall(r" (--[a-z-]+)", " ".join(c for c in RUNNABLE if f" {command} " in c))):
+        assert option in out, option
