@@ -120,7 +120,7 @@ def told(decoder: PianoTreeDecoder, pitches: list[int]) -> Choice:
     """Make the decoder answer with these pitches in turn, whatever it is asked, again and again."""
     answers = iter(pitches * 64)
 
-    def logits(g, evidence, last):
+    def logits(g, evidence, last, trust):
         result = torch.zeros(len(g), 130)
         result[:, next(answers)] = 9.0
         return result, None
@@ -299,7 +299,10 @@ def exported(tmp_path_factory):
         run.mkdir()
         save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, run / "model.safetensors")
         described = {"name": name, "job": "arrangement", "stage": "3b" if name == "auto" else "3a", "input": "frames"}
-        described |= {"network": network.config.to_dict(), "decoder": {"threshold": 0.4, "durations": "median"}}
+        described |= {
+            "network": network.config.to_dict(),
+            "decoder": {"threshold": 0.4, "trust": 0.75, "durations": "median"},
+        }
         (run / "config.json").write_text(json.dumps(described))
         found[name] = network, load_model(export_arranger(run, root / name), threads=1)
     return found
@@ -320,12 +323,13 @@ def test_graph_and_arrays_write_what_the_network_writes(exported, kind):
     network, arranger = exported[kind]
     assert isinstance(arranger, Arranger) and arranger.kind == kind
     frames, chords, prompt = inputs(5)
+    choice = Choice(threshold=0.4, trust=0.75, median=True)
     for given, melody in ((None, "include"), (None, "omit"), (prompt, "include")):
         if given is not None and not arranger.has_symbols:
             continue
         condition = torch.full((5, 1), float(melody == "include"))
         tensors = (None if x is None else torch.from_numpy(x) for x in (frames, chords, given))
-        wanted = network.arrange(*tensors, condition, choice=Choice(threshold=0.4, median=True)).numpy()
+        wanted = network.arrange(*tensors, condition, choice=choice).numpy()
         found = arranger.arrange(frames, chords, prompt=given, melody=melody, batch_size=2)
         assert found.dtype == np.int64
         np.testing.assert_array_equal(found, without_rest(wanted))

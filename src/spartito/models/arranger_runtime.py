@@ -66,7 +66,7 @@ class Arranger:
         self.prompts = None
         if (info.folder / "prompt.onnx").exists():
             self.prompts = open_graph(info.folder / "prompt.onnx", device=device, threads=threads)
-        self.decoder = NumpyDecoder(_weights(info))
+        self.decoder = NumpyDecoder(_weights(info), trust=info.config.get("decoder", {}).get("trust", 1.0))
 
     def arrange(
         self,
@@ -225,9 +225,12 @@ def arrange_autoregressive(
 
 
 class NumpyDecoder:
-    """`PianoTreeDecoder` with evidence per key, and the feature decoder, on arrays. `weights`: float32 by name."""
+    """`PianoTreeDecoder` with evidence per key, and the feature decoder, on arrays.
 
-    def __init__(self, weights: dict[str, np.ndarray]):
+    `weights` are float32 by name; `trust` as in `pianotree_decoder.Choice`.
+    """
+
+    def __init__(self, weights: dict[str, np.ndarray], *, trust: float = 1.0):
         w = {k.removeprefix("pianotree_dec."): v for k, v in weights.items() if k.startswith("pianotree_dec.")}
         self.first = w["dec_init_input"]
         self.hid, self.inp = _linear(w, "z2dec_hid_linear"), _linear(w, "z2dec_in_linear")
@@ -235,7 +238,7 @@ class NumpyDecoder:
             _linear(w, name) for name in ("dec_time_to_notes_hid", "pitch_out_linear", "dur_out_linear")
         )
         keys = slice(LOWEST_KEY, LOWEST_KEY + KEYS)
-        self.pitch = (self.pitch[0][:, keys], self.pitch[1][keys])
+        self.pitch = (trust * self.pitch[0][:, keys], trust * self.pitch[1][keys])
         self.bits = (self.bits[0][:, 1::2] - self.bits[0][:, ::2], self.bits[1][1::2] - self.bits[1][::2])
         self.time = _Gru(w, "dec_time_gru")
         self.notes = _Gru(w, "dec_notes_gru")

@@ -92,6 +92,9 @@ class Choice:
         0: the most probable; above, drawn with the logits divided by it.
     threshold : float
         With `keys` and temperature 0: probability from which a key is struck.
+    trust : float
+        With `keys`: what the note GRU says counts so much beside the evidence. Below 1, as it learnt with the truth
+        before its eyes and now reads its own mistakes.
     median : bool
         At temperature 0: durations are the median of what is believed of them; else each bit is the likelier one, which
         makes uncertain durations too short.
@@ -102,6 +105,7 @@ class Choice:
 
     temperature: float = 0.0
     threshold: float = 0.5
+    trust: float = 1.0
     median: bool = False
     generator: torch.Generator | None = None
     compat: bool = False
@@ -224,7 +228,7 @@ class PianoTreeDecoder(nn.Module):
             if stop_early and bool(ended.all()):
                 break
             g = gru_step(self.dec_notes_gru, torch.cat([s, x], dim=-1), g)
-            logits, hazard = self._pitch_logits(g, None if keys is None else keys[..., 0], last)
+            logits, hazard = self._pitch_logits(g, None if keys is None else keys[..., 0], last, choice.trust)
             pitch = _choose_pitch(logits, hazard, last, struck, choice)
             rows = torch.arange(batch, device=s.device)
             duration = self._duration_logits(g, None if keys is None else _known(keys, rows, pitch))
@@ -249,12 +253,14 @@ class PianoTreeDecoder(nn.Module):
             durations += [torch.zeros_like(durations[0])] * missing
         return torch.stack(pitches, 1), torch.stack(durations, 1), grid, torch.stack(embedded, 1), length
 
-    def _pitch_logits(self, g: Tensor, evidence: Tensor | None, last: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _pitch_logits(
+        self, g: Tensor, evidence: Tensor | None, last: Tensor, trust: float = 1.0
+    ) -> tuple[Tensor, Tensor | None]:
         """(N, 130) logits, and with `keys` the (N, 88) yes-or-no logits they are made of."""
         raw = self.pitch_out_linear(g)
         if evidence is None:
             return raw, None
-        hazard = raw[:, LOWEST_KEY : LOWEST_KEY + KEYS].float() + evidence.float()
+        hazard = trust * raw[:, LOWEST_KEY : LOWEST_KEY + KEYS].float() + evidence.float()
         above = torch.arange(KEYS, device=g.device) > last[:, None]
         passed = F.logsigmoid(-hazard) * above  # log-probability that a key stays silent
         before = passed.cumsum(-1)

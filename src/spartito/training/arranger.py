@@ -59,6 +59,7 @@ SYMBOL_NOISE = 0.1  # standard deviation of the symbolic code in stage 3a
 DURATION_WEIGHT = 0.5
 STEADY_KL = 0.01  # weight of the divergences that have no schedule
 THRESHOLD = 0.35  # probability from which validation strikes a key
+TRUST = 0.4  # of validation in the note GRU, beside the evidence
 PROMPT_KL = 0.5  # of the symbolic one in stage 3b
 
 
@@ -425,7 +426,8 @@ def make_validation(
             keys = network.key_enc(frames, chords if recipe.network.has_chords else None, condition)[..., 0]
             segment, step, key = np.nonzero(torch.sigmoid(keys).cpu().numpy() >= THRESHOLD)
             return grid_scores(np.column_stack([segment, step, key + LOWEST_KEY, 1 + 0 * key]), wanted)
-        grid = network.arrange(frames, chords, None, condition, choice=Choice(threshold=THRESHOLD, median=True))
+        choice = Choice(threshold=THRESHOLD, trust=TRUST, median=True)
+        grid = network.arrange(frames, chords, None, condition, choice=choice)
         return grid_scores(notes_of(grid.cpu().numpy()), wanted)
 
     return validate
