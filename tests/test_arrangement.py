@@ -10,7 +10,7 @@ import pytest
 import spartito
 from frame import shipped
 from songs import RATE, FakeArranger, analysis, band
-from spartito.arrangement import open_arranger, transposed, variant_name
+from spartito.arrangement import CoverWarning, open_arranger, transposed, variant_name
 from spartito.audio.audio import Audio
 from spartito.errors import ModelError, ParameterError
 from spartito.models import arranger_input
@@ -142,6 +142,13 @@ def test_other_chords(tmp_path):
     notes = covered("chords", chords=tmp_path / "other.lab", melody="omit", **PLAIN)
     assert set(notes.pitch % 12) == {6, 10, 1}
     assert covered("chords", chords=(spartito.Chord(0, 8, "C:maj"),), melody="omit", **PLAIN).pitch.min() == 36
+
+
+def test_other_chords_for_an_arranger_that_does_not_look_at_them():
+    deaf = FakeArranger()
+    deaf.has_chords, deaf.kind = False, "supervised"
+    with pytest.warns(CoverWarning, match="supervised does not look at chords"):
+        covered(deaf, chords=(spartito.Chord(0, 8, "C:maj"),), **BARE)
 
 
 # -- songs of many kinds ------------------------------------------------------------------------------------

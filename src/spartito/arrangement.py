@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -177,6 +178,8 @@ def cover(
     song = song_analysis(analysis, source if original is None else original, watch)
     if chords is not None:
         song = replace(song, chords=chords if isinstance(chords, tuple) else read_lab(chords))
+        if arranger != CHORDS and not arranger.has_chords:
+            warnings.warn(f"{arranger.kind} does not look at chords: they change nothing", CoverWarning, stacklevel=2)
     heard = source if separate is None else _accompaniment(source, separate, watch)
     grid = song_grid(song)
     if arranger == CHORDS:
