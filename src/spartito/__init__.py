@@ -2,9 +2,11 @@
 
     import spartito
 
-    notes = spartito.transcribe("recital.flac")        # Notes
-    spartito.to_score(notes).save("recital.pdf")       # needs spartito[score]
-    spartito.save_audio(spartito.synthesize(notes), "recital.wav")
+    song = spartito.analyze("song.mp3")                # Analysis: beats, chords, key, tune
+    notes = spartito.cover("song.mp3", analysis=song)  # Notes: a piano arrangement
+    spartito.to_score(notes, song).save("song.pdf")    # needs spartito[score]
+    spartito.save_audio(spartito.synthesize(notes), "song.wav")
+    played = spartito.transcribe("recital.flac")       # Notes: what a pianist played
 
 Everything listed in `__all__` is the public face. A name is imported when it is first used, so that
 `import spartito` costs next to nothing and no package is needed before the work that needs it.
