@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("lxml", reason="the extra 'score' is not installed")
 
-from spartito.score.engrave import _ties, _ties_mended, _voices_filled
+from spartito.score.engrave import _larger_title, _ties, _ties_mended, _voices_filled
 
 NOTE = "<note><pitch><step>C</step><octave>4</octave></pitch><duration>{}</duration><voice>{}</voice>{}</note>"
 CLEF = "<attributes><clef number='2'><sign>G</sign></clef></attributes>"
@@ -90,3 +90,11 @@ def test_notes_without_names_keep_their_ties():
     text = text.replace(' id="a"', "").replace(' id="b"', "")
     assert _ties(f"<score-partwise><part>{text}</part></score-partwise>".encode()) == {}
     assert _ties_mended(MEI.format(tie("a", "c"), ""), {}) is None
+
+
+@pytest.mark.parametrize(("title", "size"), [("Gymnopédie", 17), ("A" * 60, 13), ("A" * 200, 10)])
+def test_a_long_title_is_printed_smaller(title, size):
+    page = '<g class="pgHead"><text text-anchor="middle" x="1"><tspan font-size="10px">T</tspan></text></g>'
+    xml = f"<score-partwise><work><work-title>{title}</work-title></work></score-partwise>".encode()
+    assert f'font-size="{size}px"' in _larger_title(page, xml)
+    assert _larger_title("<g/>", xml) == "<g/>"

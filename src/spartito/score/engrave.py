@@ -25,6 +25,7 @@ PAGE_WIDTH, PAGE_HEIGHT = 2100, 2970  # A4 in tenths of a millimetre
 MARGIN = 120  # tenths of a millimetre
 HEADER_SPACE = 4.0  # staff spaces between title and music, with room for chord symbols
 TITLE_SIZE = 1.7  # against the text of the page
+LONG_TITLE = 45  # letters from which on a title is printed smaller, to keep clear of the composer
 SCALE = 88  # per cent: a staff of 6.3 mm, usual for piano music
 _MEI, _ID = "{http://www.music-encoding.org/ns/mei}", "{http://www.w3.org/XML/1998/namespace}id"
 _VALUES = {  # quarter notes: (type, dots), longest first
@@ -78,7 +79,7 @@ def engrave(musicxml: bytes) -> list[str]:
     if mended is not None:
         toolkit.loadData(mended)
     pages = [toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]
-    pages[0] = _larger_title(pages[0])
+    pages[0] = _larger_title(pages[0], musicxml)
     return pages
 
 
@@ -164,10 +165,14 @@ def _ties_mended(mei: str, ties: dict[str, str]) -> str | None:
     return etree.tostring(root, encoding="unicode")
 
 
-def _larger_title(page: str) -> str:
+def _larger_title(page: str, musicxml: bytes) -> str:
     """verovio prints all credits of a MusicXML file in one size; the centred one is the title."""
+    from lxml import etree
+
     head = page.find('class="pgHead')
     title = re.compile(r'(text-anchor="middle".*?font-size=")(\d+)(px)', re.DOTALL)
     if head < 0:
         return page
-    return page[:head] + title.sub(lambda m: f"{m[1]}{round(int(m[2]) * TITLE_SIZE)}{m[3]}", page[head:], count=1)
+    length = len(etree.fromstring(musicxml).findtext("work/work-title") or "")
+    size = max(1.0, TITLE_SIZE * min(1.0, LONG_TITLE / max(length, 1)))
+    return page[:head] + title.sub(lambda m: f"{m[1]}{round(int(m[2]) * size)}{m[3]}", page[head:], count=1)
