@@ -148,7 +148,7 @@ def test_what_is_out_of_reach_comes_nearer():
     notes = piano([(0, 1, [57, 60, 76])], [(0, 1, [36, 52, 55])])
     mended = simplify(notes, beats(), difficulty=5)
     assert part(mended, 0) == [(0, 1, 69), (0, 1, 72), (0, 1, 76)]
-    assert [p for _, _, p in part(mended, 1)] == [36, 40, 43]
+    assert [p for _, _, p in part(mended, 1)] == [36, 43]  # the third would be mud down there
 
 
 def test_a_key_is_released_when_the_hand_must_leave_it():

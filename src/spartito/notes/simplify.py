@@ -48,6 +48,7 @@ SHORTEST = 0.03  # seconds a key is held
 EASY_LEVEL = 2  # up to this level each hand stays in its own region of the keyboard
 LEFT_REGION = 41  # F2: the lowest key of the octave the easy left hand plays in
 RIGHT_REGION = (60.0, 79.0)  # C4 to G5: where the middle of an easy melody lies
+MUDDY, FIFTH = 52, 7  # MIDI number (E3) under which nothing is put closer to the bass than a fifth, semitones
 FREEDOM = 1 / 16  # beats that a note may lie off its unit, as played
 LONGEST = 4.0  # beats for which a note is held on for others that went
 LEGATO = 1.0  # beats: a shorter hole between notes of one hand is closed
@@ -295,6 +296,7 @@ def _within_reach(table: Table, span: int, right_notes: int, left_notes: int) ->
     table = replace(table, pitch=pitch, weight=table.weight - 0.2 * moved)
     anchor = np.where(right, table.pitch == top, table.pitch == low)
     fits &= ~moved | ~anchor  # an octave of the outer note that fell on it
+    fits &= ~moved | right | (pitch >= MUDDY) | (pitch - low >= FIFTH)  # a third down there is mud
     table = table.pick(fits).each_key_once()
     # the weightiest of each stroke, the outer note always
     stroke = _strokes(table)
