@@ -15,8 +15,8 @@ without a lead are left out. Rendered leads are no singers: figures on recording
 
 SI-SDR (J. Le Roux et al., 'SDR: half-baked or well done?', ICASSP 2019) does not change with the level of an estimate,
 so a timid mask wins nothing by being quiet; SDR is the plain ratio of signal to error, as in the Music Demixing
-Challenge. Means over songs, in dB. `VOCAL_SDR` in `spartito.analysis.separation` is the SI-SDR of the vocals of
-"built-in".
+Challenge. Means over songs, in dB. `VOCAL_SDR` and `VOCAL_SDR_TOLD` in `spartito.analysis.separation` are the
+SI-SDR of the vocals of "built-in" and "told by us".
 """
 
 from __future__ import annotations

