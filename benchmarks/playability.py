@@ -5,7 +5,8 @@
 First, quantiles of leaps, repetitions and spans (`spartito.notes.playability`, definitions there) over performances of
 ASAP, in the order of the SHA-1 of their paths: the limits of `playability` are their 99 %. Hands are divided by
 `spartito.notes.hands`. Then the human arrangements of POP909 (melody, bridge and piano on one track; songs of the test
-split) as they are and at each level of `simplify`: notes, score, difficulty, wide chords, seconds it took.
+split) as they are and at each level of `simplify`: notes, score, difficulty, wide chords, seconds it took. Last, how
+much of the vocal line the top line of `spartito.notes.roles` finds in them, and how much of what it finds there is it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from spartito.analysis.beats import beats_from_times
 from spartito.notes.midi import read_midi
 from spartito.notes.playability import LEVELS, hand_strokes, playability
+from spartito.notes.roles import MELODY, Grid, make_table
 from spartito.notes.simplify import simplify
 from spartito.notes.two_hands import piano_in_two_hands
 from spartito.training.data.pop909 import list_songs
@@ -58,6 +60,20 @@ def arrangement(folder: Path):
     return notes.with_array(array), beats
 
 
+def melody_found(folder: Path) -> tuple[float, float]:
+    """Recall and precision of the top line against the track MELODY (50 ms, within a second of it)."""
+    notes = read_midi(folder / f"{folder.name}.mid")
+    sung = notes.array[notes.array["track"] == [track.name for track in notes.tracks].index("MELODY")]
+    together, beats = arrangement(folder)
+    table = make_table(piano_in_two_hands(together), Grid.of(beats), np.zeros((0, 3))).each_key_once()
+    found = table.array[table.role == MELODY]
+    found = found[np.abs(found["onset"][:, None] - sung["onset"][None, :]).min(axis=1) < 1.0]
+    same = (found["pitch"][:, None] == sung["pitch"][None, :]) & (
+        np.abs(found["onset"][:, None] - sung["onset"][None, :]) < 0.05
+    )
+    return float(same.any(axis=0).mean()), float(same.any(axis=1).mean())
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("asap", type=Path)
@@ -70,7 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + " |")
     print(f"\n| {options.pieces} songs of POP909 | notes | score | difficulty | wide chords | seconds |")
     print("|---|---|---|---|---|---|")
-    songs = [arrangement(folder) for folder in list_songs(options.pop909, split="test")[: options.pieces]]
+    folders = list_songs(options.pop909, split="test")[: options.pieces]
+    songs = [arrangement(folder) for folder in folders]
     for level in (None, *LEVELS):
         rows = []
         for notes, beats in songs:
@@ -82,6 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
         count, score, difficulty, wide, cost = np.mean(rows, axis=0)
         name = "as it is" if level is None else f"level {level}"
         print(f"| {name} | {count:.0f} | {score:.3f} | {difficulty:.1f} | {wide:.1%} | {cost:.3f} |")
+    recall, precision = np.mean([melody_found(folder) for folder in folders], axis=0)
+    print(f"\nthe top line finds {recall:.0%} of the vocal line; {precision:.0%} of it is the vocal line")
 
 
 if __name__ == "__main__":

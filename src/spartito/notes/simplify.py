@@ -15,8 +15,8 @@ Method
        fifths before thirds. Inner notes beyond the reach of the hand come nearer by octaves, or go.
     4. Holding. What was cut short by notes that went is held up to the next note of the same hand; a key is released
        when the hand must leave it (the pedal goes on sounding it).
-    5. Density. A share of the notes is kept by the same importance, spread evenly over the piece: the last to go are
-       the melody and the bass on strong beats.
+    5. Density. A share of the notes is kept by the same importance, spread evenly over the piece: the bass on strong
+       beats goes last, and the melody stays.
 
 Source
     The order of reduction (melody and bass are kept, doublings and off-beat inner notes go first, what is out of reach
