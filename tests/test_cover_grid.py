@@ -101,11 +101,12 @@ def test_a_tune_on_the_grid():
 
 
 def test_the_tune_lies_on_top():
-    under = placed((0, 4, 72), (1, 2, 74), (1, 2, 60), (2, 3, 72), (3, 4, 90))
+    under = placed((0, 4, 72), (1, 2, 74), (1, 2, 60), (1, 2, 82), (1.5, 2, 90), (2, 3, 72))
     tune = placed((2.0, 3.0, 72), (1.0, 2.0, 70))
     both = with_tune(under, tune)
-    # the first began before the tune did, the last begins after its end; 74 and 72 are above it, or doubled
-    assert sorted(zip(both.onset.tolist(), both.pitch.tolist())) == [(0, 72), (1, 60), (1, 70), (2, 72), (3, 90)]
+    # 74 is struck with the tune and above it, 72 is doubled; the octave, the fill and what began before stay
+    expected = [(0, 72), (1, 60), (1, 70), (1, 82), (1.5, 90), (2, 72)]
+    assert sorted(zip(both.onset.tolist(), both.pitch.tolist())) == expected
     assert with_tune(under, placed((0, 1, 60)).pick([])) is under
 
 

@@ -219,17 +219,19 @@ def on_grid(notes: np.ndarray, grid: SongGrid) -> Placed:
 
 
 def with_tune(placed: Placed, tune: Placed) -> Placed:
-    """The tune over what accompanies it: notes that begin while it sounds, on its pitch or above, give way to it.
+    """The tune over what accompanies it: what is struck with a note of it and lies above gives way, octaves stay.
 
-    An analysis hears a tune better than an arranger, which has the whole song to write: on eight validation bands the
-    pitch class on top was right 77 % of the time with the tune put there, 32 % without.
+    An analysis hears a tune better than an arranger, which has the whole song to write. On eight validation bands the
+    pitch class on top was right 77 % of the time with this rule and 63 % without, where the human arrangements have
+    74 %; the onset F1 was 0.573 and 0.580. Letting all later notes above a held tune give way costs more than it gives.
     """
     if len(tune) == 0:
         return placed
-    order = np.argsort(tune.onset, kind="stable")
-    tune = tune.pick(order)
-    sung = np.searchsorted(tune.onset, placed.onset + 1e-6, side="right") - 1  # the note of the tune begun last
-    over = (sung >= 0) & (placed.onset < tune.end[sung] - 1e-6) & (placed.pitch >= tune.pitch[sung])
+    tune = tune.pick(np.argsort(tune.onset, kind="stable"))
+    sung = np.minimum(np.searchsorted(tune.onset, placed.onset - 1e-6), len(tune) - 1)
+    together = np.abs(tune.onset[sung] - placed.onset) < 1e-6
+    interval = placed.pitch - tune.pitch[sung]
+    over = together & (interval >= 0) & ((interval == 0) | (interval % 12 != 0))
     return stack(placed.pick(~over), tune)
 
 
