@@ -20,6 +20,11 @@ def opinions(times, places, duration, *, noise=0.3, seed=0, sure=0.9):
     return np.log(shares) + np.random.default_rng(seed).normal(0.0, noise, shares.shape)
 
 
+def heard(times, places, duration, *, noise=0.3, **options):
+    """What is tracked of such opinions when the sound ends with the last beat."""
+    return track(opinions(times, places, duration, noise=noise), sounding=(times[0], times[-1]), **options)
+
+
 def grid(tempo, count, start=0.4):
     return start + np.arange(count) * 60.0 / tempo
 
@@ -32,7 +37,7 @@ def missed(found, wanted):
 @pytest.mark.parametrize("tempo", [52, 90, 120, 174, 205])
 def test_a_constant_tempo(tempo):
     times = grid(tempo, int(29 * tempo / 60))
-    found = track(opinions(times, np.arange(len(times)) % 4, 30.0))
+    found = heard(times, np.arange(len(times)) % 4, 30.0)
     assert len(found.times) == len(times)
     assert missed(found.times, times) < 0.02
     assert np.array_equal(found.positions, np.arange(len(times)) % 4)
@@ -41,14 +46,14 @@ def test_a_constant_tempo(tempo):
 
 def test_times_lie_between_frames():
     times = 0.5 + 0.503 * np.arange(40)  # never on the grid of 16 ms
-    found = track(opinions(times, np.arange(40) % 4, 22.0, noise=0.0))
+    found = heard(times, np.arange(40) % 4, 22.0, noise=0.0)
     assert missed(found.times, times) < 0.005
 
 
 def test_three_four_with_a_pick_up():
     times = grid(110, 50)
     places = (np.arange(50) + 2) % 3
-    found = track(opinions(times, places, 30.0))
+    found = heard(times, places, 30.0)
     assert np.array_equal(found.positions, places)
     assert found.signatures[0] == (0, 3, 4)
     assert found.quarters[1] == 0.0  # the first downbeat
@@ -57,7 +62,7 @@ def test_three_four_with_a_pick_up():
 def test_the_tempo_changes():
     steps = np.concatenate([np.full(24, 0.62), np.linspace(0.62, 0.45, 16), np.full(24, 0.45)])
     times = 0.4 + np.concatenate([[0.0], np.cumsum(steps)])
-    found = track(opinions(times, np.arange(len(times)) % 4, times[-1] + 0.5))
+    found = heard(times, np.arange(len(times)) % 4, times[-1] + 0.5)
     assert len(found.times) == len(times)
     assert missed(found.times, times) < 0.02
 
@@ -65,7 +70,7 @@ def test_the_tempo_changes():
 def test_the_metre_changes():
     times = grid(100, 62)
     places = np.concatenate([np.arange(32) % 4, np.arange(30) % 3])
-    found = track(opinions(times, places, 38.0))
+    found = heard(times, places, 38.0)
     assert np.array_equal(found.positions, places)
     assert found.signatures == ((0, 4, 4), (32, 3, 4))
 
@@ -73,7 +78,7 @@ def test_the_metre_changes():
 def test_one_short_bar_among_others():
     times = grid(100, 58)
     places = np.concatenate([np.arange(28) % 4, [0, 1], np.arange(28) % 4])
-    found = track(opinions(times, places, 36.0))
+    found = heard(times, places, 36.0)
     assert np.array_equal(found.positions, places)
 
 
@@ -88,9 +93,19 @@ def test_beats_that_are_not_played_are_filled_in():
 
 def test_silence_before_and_after_holds_no_beats():
     times = grid(120, 40, start=10.0)
-    found = track(opinions(times, np.arange(40) % 4, 45.0))
+    found = track(opinions(times, np.arange(40) % 4, 45.0), sounding=(9.8, 30.0))
     assert abs(found.times[0] - 10.0) < 0.02
     assert abs(found.times[-1] - times[-1]) < 0.02
+
+
+def test_beats_reach_through_what_is_unclear():
+    times = grid(120, 100)
+    clear = (times > 20) & (times < 35)
+    logits = opinions(times[clear], (np.arange(100) % 4)[clear], 50.0, noise=0.0)
+    found = track(logits, sounding=(0.4, 49.9))
+    assert abs(found.times[0] - 0.4) < 1.6
+    assert found.times[-1] > 48.3
+    assert np.abs(np.diff(found.times) - 0.5).max() < 0.12  # the usual tempo draws it a little
 
 
 def test_a_tempo_hint_chooses_the_level():
@@ -103,7 +118,7 @@ def test_a_tempo_hint_chooses_the_level():
 def test_a_time_signature_holds():
     times = grid(110, 48)
     logits = opinions(times, np.ones(48), 27.0)  # no downbeat is heard
-    found = track(logits, time_signature=(3, 4))
+    found = track(logits, time_signature=(3, 4), sounding=(0.4, 26.3))
     assert found.signatures == ((0, 3, 4),)
     assert np.array_equal(np.diff(found.positions) % 3, np.ones(47))
     compound = track(logits, time_signature=(6, 8))

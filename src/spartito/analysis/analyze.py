@@ -100,7 +100,7 @@ def analyze(
         found = _given(given, said.beat, hints)
         engine = "given"
     elif engine == "spartito":
-        found = track(said.beat, tempo_hint=tempo_hint, **hints)
+        found = track(said.beat, tempo_hint=tempo_hint, sounding=_sounding(loudness), **hints)
     else:
         times, places = beats_by(engine, samples, RATE)
         found = None if len(times) < 2 else _given((times, places), said.beat, hints)
@@ -169,6 +169,12 @@ def _samples(source) -> np.ndarray:
     if len(samples) == 0:
         raise AudioError("there is no sound to analyse: the recording holds no samples")
     return samples
+
+
+def _sounding(loudness: np.ndarray) -> tuple[float, float]:
+    """Seconds of the first and the last sound within `SILENT` of the loudest."""
+    loud = np.flatnonzero(loudness > loudness.max() - SILENT)
+    return float(loud[0]) * LOUDNESS_HOP, float(loud[-1] + 1) * LOUDNESS_HOP
 
 
 def _given(given, logits: np.ndarray, hints: dict) -> Beats:

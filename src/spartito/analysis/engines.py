@@ -23,6 +23,19 @@ MADMOM_RATE = 44_100  # Hz, the only one it works at
 BEAT_THIS_RATE = 22_050
 
 
+MADMOM_MISSING = (
+    "the beat tracker madmom needs the package madmom, which no extra brings since its release does not install on "
+    "Python 3.10 and later: pip install cython, then  pip install git+https://github.com/CPJKU/madmom"
+)
+
+
+class _NoExtra(MissingExtraError):
+    """A package is missing that no extra of spartito brings; the message says how to get it."""
+
+    def __init__(self, message: str):
+        ImportError.__init__(self, message)
+
+
 def _beat_this(samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         from beat_this.inference import Audio2Beats
@@ -43,7 +56,7 @@ def _madmom(samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray | No
         from madmom.audio.signal import Signal
         from madmom.features.downbeats import DBNDownBeatTrackingProcessor, RNNDownBeatProcessor
     except ImportError as error:
-        raise MissingExtraError("madmom", extra="madmom", purpose="the beat tracker madmom") from error
+        raise _NoExtra(MADMOM_MISSING) from error
     signal = Signal(_resampled(samples, rate, MADMOM_RATE), sample_rate=MADMOM_RATE, num_channels=1)
     rows = DBNDownBeatTrackingProcessor(beats_per_bar=[3, 4], fps=100)(RNNDownBeatProcessor()(signal))
     rows = np.asarray(rows, dtype=np.float64).reshape(-1, 2)

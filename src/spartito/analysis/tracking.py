@@ -38,6 +38,7 @@ PEAK = 2  # frames to either side of a beat over which the network's peak spread
 MASS = 2.0  # what such a peak sums to
 NEVER = -1e4  # nats
 SURE = 1e3
+SEAM = 0.15  # s before the first and after the last sound in which a beat may still lie
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,18 @@ class TrackingConfig:
 
     slowest: float = 42.0  # beats a minute
     fastest: float = 230.0
-    change: float = 60.0  # for a tempo that changes by one part, beyond a frame: 0.6 for one in a hundred
+    change: float = 100.0  # for a tempo that changes by one part, beyond a frame: 1 for one in a hundred
     step: float = 0.15  # for any change of tempo at all
     reach: int = 10  # frames by which the length of a beat may change at once
     metres: tuple[int, ...] = (4, 3, 2)  # beats a bar
     metre_costs: tuple[float, ...] = (0.0, 0.2, 1.0)  # a bar
     metre_change: float = 6.0
     pick_up: float = 1.0  # for a song that does not begin with a downbeat
-    skip: float = 1.0  # a second before the first beat or after the last
+    skip: float = 6.0  # a second of sound before the first beat or after the last: a beat in doubt costs less
+    grace: float = 1.5  # s of sound that may be skipped for nothing
     walking: float = 112.0  # beats a minute, the usual tempo
-    unusual: float = 0.1  # a beat, per squared octave from the usual tempo
-    doubt: float = 0.02  # least probability of a beat that the network is trusted with
+    unusual: float = 1.0  # a beat, per squared octave from the usual tempo
+    doubt: float = 0.04  # least probability of a beat that the network is trusted with
     bar_doubt: float = 0.05  # least probability that a beat opens a bar, or does not
     bar: float = 1.0  # weight of that
     faintest: float = 0.12  # mean probability of the beats found below which there are none
@@ -68,17 +70,29 @@ DEFAULT_TRACKING = TrackingConfig()
 def evidence(logits: np.ndarray, config: TrackingConfig = DEFAULT_TRACKING) -> tuple[np.ndarray, np.ndarray]:
     """(2, frames) log odds of a plain beat and of a downbeat at each frame, and (frames,) probability of either.
 
-    That there is a beat and that it opens a bar are bounded apart: a beat remains one under the wrong metre.
+    That there is a beat and that it opens a bar are bounded apart: a beat remains one under the wrong metre. Where no
+    frame for a second around is likelier a beat than not, the odds are raised until one is even: not to know is no
+    reason for fewer beats.
     """
     shares = _softmax(np.asarray(logits, dtype=np.float64))
     kernel = np.ones(2 * PEAK + 1)
     mass = np.stack([np.convolve(shares[k], kernel, mode="same")[: shares.shape[1]] for k in (BEAT, DOWN)]) / MASS
     either = np.minimum(mass.sum(axis=0), 1.0)
     odds = np.log(np.maximum(either, config.doubt)) - np.log(np.maximum(1.0 - either, config.doubt))
+    odds += np.maximum(-_highest_near(odds), 0.0)
     down = np.clip(mass[1] / np.maximum(mass.sum(axis=0), 1e-9), config.bar_doubt, 1.0 - config.bar_doubt)
     return np.stack([odds + config.bar * np.log(1.0 - down), odds + config.bar * np.log(down)]).astype(
         np.float32
     ), either
+
+
+def _highest_near(odds: np.ndarray) -> np.ndarray:
+    """(frames,) maximum within a second or so, by blocks of half a second."""
+    block = int(FPS / 2)
+    highest = np.maximum.reduceat(odds, np.arange(0, len(odds), block))
+    padded = np.pad(highest, 2, constant_values=-np.inf)
+    near = np.max([padded[k : k + len(highest)] for k in range(5)], axis=0)
+    return np.repeat(near, block)[: len(odds)]
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -92,6 +106,7 @@ def track(
     tempo_hint: float | None = None,
     time_signature: tuple[int, int] | None = None,
     first_downbeat: float | None = None,
+    sounding: tuple[float, float] | None = None,
     config: TrackingConfig = DEFAULT_TRACKING,
 ) -> Beats | None:
     """Beats and bars, or None when nothing like a beat is heard.
@@ -106,6 +121,8 @@ def track(
         Holds for the whole song.
     first_downbeat : float, optional
         Seconds; a bar begins there and none before.
+    sounding : (float, float), optional
+        Seconds between which there is sound: beats are sought all the way, but not in the silence around it.
     """
     frames = logits.shape[1]
     sizes, costs = config.metres, config.metre_costs
@@ -118,12 +135,16 @@ def track(
     if frames < lengths[0] + 2:
         return None
     odds, either = evidence(logits, config)
+    first, last = (0.0, frames / FPS) if sounding is None else sounding
+    clock = np.arange(frames) / FPS
+    odds[:, (clock < first - SEAM) | (clock > last + SEAM)] = NEVER
     if first_downbeat is not None:
         odds = _pinned(odds, round(first_downbeat * FPS), int(lengths[0]))
     usual = tempo_hint or config.walking
     tempo_cost = config.unusual * np.log2(60 * FPS / lengths / usual) ** 2
-    path = _best_path(odds, lengths, tempo_cost.astype(np.float32), sizes, costs, config)
-    at, state = path
+    before = config.skip * np.clip(clock - max(first, first_downbeat or 0.0) - config.grace, 0.0, None)
+    after = config.skip * np.clip(last - clock - config.grace, 0.0, None)
+    at, state = _best_path(odds, lengths, tempo_cost.astype(np.float32), sizes, costs, before, after, config)
     heard = either[at].mean()
     few = len(at) < min(4, 2 + frames // (2 * FPS))  # in a snatch of two seconds two are many
     if len(at) < 2 or ((few or heard < config.faintest) and first_downbeat is None):
@@ -160,17 +181,18 @@ def _pinned(odds: np.ndarray, frame: int, shortest: int) -> np.ndarray:
     return odds
 
 
-def _best_path(odds, lengths, tempo_cost, sizes, metre_costs, config) -> tuple[np.ndarray, np.ndarray]:
+def _best_path(odds, lengths, tempo_cost, sizes, metre_costs, before, after, config) -> tuple[np.ndarray, np.ndarray]:
     """Frames (n,) of the beats and their states (n,), numbered through the bars of all metres.
 
-    `lengths` (V,) are the lengths of a beat in frames, neighbours one frame apart; `tempo_cost` (V,) their costs.
+    `lengths` (V,) are the lengths of a beat in frames, neighbours one frame apart; `tempo_cost` (V,) their costs;
+    `before`, `after` (frames,) what it costs to begin and to end at a frame.
     """
     frames, v, p = odds.shape[1], len(lengths), sum(sizes)
     firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])  # state of the downbeat of each metre
     lasts = firsts + np.array(sizes) - 1
     row = np.zeros(p, dtype=int)
     row[firsts] = 1
-    gain = odds[row].T  # (frames, P): what a beat in each state gains
+    gain = odds[row].T.astype(np.float32)  # (frames, P): what a beat in each state gains
     turn = np.where(np.eye(len(sizes), dtype=bool), 0.0, config.metre_change) + np.array(metre_costs)[None]
     turn = turn.astype(np.float32)  # (metre before, metre after)
     starting = np.full(p, -config.pick_up, dtype=np.float32)
@@ -187,17 +209,16 @@ def _best_path(odds, lengths, tempo_cost, sizes, metre_costs, config) -> tuple[n
     from_tempo = np.zeros((frames, p, v), dtype=np.uint8)  # place in the window
     from_metre = np.zeros((frames, p, v), dtype=np.uint8)  # 255: the song begins here
     best, best_state = np.empty(frames, dtype=np.float32), np.empty(frames, dtype=np.int64)
-    skip = np.float32(config.skip / FPS)
     for begin in range(0, frames, block):
         now = np.arange(begin, min(begin + block, frames))
-        before = now[:, None] - lengths[None, :]  # (block, V)
-        came = ready[before % ring, :, np.arange(v)[None, :]].transpose(0, 2, 1)  # (block, P, V)
-        came[np.broadcast_to((before < 0)[:, None, :], came.shape)] = NEVER * 10
+        origin = now[:, None] - lengths[None, :]  # (block, V)
+        came = ready[origin % ring, :, np.arange(v)[None, :]].transpose(0, 2, 1)  # (block, P, V)
+        came[np.broadcast_to((origin < 0)[:, None, :], came.shape)] = NEVER * 10
         arrive = np.roll(came, 1, axis=1)  # the next beat of the bar
         over = came[:, lasts, None, :] - turn[None, :, :, None]  # (block, metre before, after, V)
         chosen = over.argmax(axis=1)  # (block, metre after, V)
         arrive[:, firsts] = np.take_along_axis(over, chosen[:, None], axis=1)[:, 0]
-        fresh = starting[None, :] - skip * now[:, None]  # (block, P)
+        fresh = starting[None, :] - before[now, None].astype(np.float32)  # (block, P)
         begun = fresh[:, :, None] > arrive
         metre = np.zeros(arrive.shape, dtype=np.uint8)
         metre[:, firsts] = chosen
@@ -218,7 +239,7 @@ def _best_path(odds, lengths, tempo_cost, sizes, metre_costs, config) -> tuple[n
         from_tempo[now] = window
         leave -= tempo_cost
         ready[now % ring] = leave
-    at = int((best - skip * (frames - 1 - np.arange(frames))).argmax())
+    at = int((best - after).argmax())
     state, tempo = divmod(int(best_state[at]), v)
     beats, states = [at], [state]
     metre_of = np.repeat(np.arange(len(sizes)), sizes)
