@@ -132,6 +132,17 @@ def test_nothing_begins_before_the_song_or_in_silence():
     assert len(to_notes(placed((1, 2, 61)), song.beats.times, analysis=silent)) == 1
 
 
+def test_nothing_new_begins_while_the_song_dies_away():
+    """Beats up to 3.5 s, sound up to 4.2 s, then an echo 15 dB below it."""
+    song = analysis(duration=8.0, count=8)
+    song = replace(song, loudness=np.where(np.arange(81) < 42, -20.0, -35.0))
+    times = song_grid(song).beats.times
+    notes = to_notes(placed((6, 7, 60), (8, 9, 61), (9, 10, 62), (12, 13, 63)), times, analysis=song)
+    assert notes.pitch.tolist() == [60, 61]
+    song = replace(song, loudness=np.full(81, -20.0))
+    assert len(to_notes(placed((12, 13, 63)), times, analysis=song)) == 1
+
+
 def test_stack_and_pick():
     both = stack(placed((0, 1, 60)), placed((1, 2, 62), (2, 3, 64)))
     assert both.pitch.tolist() == [60, 62, 64] and both.pick(both.pitch > 60).onset.tolist() == [1.0, 2.0]

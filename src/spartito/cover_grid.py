@@ -12,7 +12,8 @@ Rules
       step stays a sixteenth. Beats slower than any an arranger has learnt are halved.
     - Beats go on at their tempo before the first and after the last one tracked, so that a pick-up and a last chord
       are arranged, too.
-    - No key is struck while it is down, nothing sounds beyond the recording, nothing begins in silence.
+    - No key is struck while it is down, nothing sounds beyond the recording, nothing begins in silence, and after the
+      last beat nothing begins while the song dies away.
 
 Source
     Z. Wang et al., 'Audio-to-symbolic arrangement via cross-modal music representation learning' (ICASSP 2022). What
@@ -51,6 +52,7 @@ VELOCITY = 80  # before the performance is made
 NEAREST = 0.02  # s: a note that begins this close to the end of the recording cannot be heard
 SILENCE = 60.0  # dB below the loud places: nothing begins there
 AROUND = 0.3  # s on both sides of an onset that count for its loudness
+DYING = 12.0  # dB below the loud places: after the last beat that is not music any more, but its echo
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,12 +258,15 @@ def to_notes(placed: Placed, times: np.ndarray, *, analysis: Analysis) -> Notes:
 
 
 def _silent(onset: np.ndarray, analysis: Analysis) -> np.ndarray:
-    """(n,) bool: nothing is to be heard in the recording around these times (seconds)."""
+    """(n,) bool: nothing is to be heard in the recording around these times (seconds), or only its end."""
     loudness = analysis.loudness
     if len(loudness) == 0:
         return np.zeros(len(onset), dtype=bool)
     reach = round(AROUND / LOUDNESS_HOP)
     padded = np.pad(loudness, reach, constant_values=-np.inf)
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
+    ahead = np.concatenate([around[reach:], np.full(reach, -np.inf)])[: len(loudness)]  # from here on
     near = np.clip(np.round(onset / LOUDNESS_HOP).astype(int), 0, len(loudness) - 1)
-    return around[near] < np.percentile(loudness, 95) - SILENCE
+    loud, times = np.percentile(loudness, 95), analysis.beats.times
+    after = onset > times[-1] + 0.9 * np.median(np.diff(times)[-4:])
+    return (around[near] < loud - SILENCE) | (after & (ahead[near] < loud - DYING))
