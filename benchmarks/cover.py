@@ -145,29 +145,33 @@ def on_steps(notes: Notes, beats: Beats) -> Notes:
     return notes.with_array(array)
 
 
-def once(hear: Callable[[Excerpt], Notes]) -> Callable:
-    """A way that knows neither beats nor chords nor target: it is asked once per recording."""
-    last: dict[str, Notes] = {}
+def once(hear: Callable[[Excerpt], Notes], folder: Path, *, resume: bool) -> Callable:
+    """A way that knows neither beats nor chords nor target: it is asked once per recording, and `folder` keeps it."""
+    from spartito import read_midi, write_midi
+
+    for old in folder.glob("*.mid") if not resume else ():
+        old.unlink()
 
     def arrange(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
-        if excerpt.name not in last:
-            last.clear()
-            last[excerpt.name] = hear(excerpt)
-        return on_steps(last[excerpt.name], analysis.beats)
+        midi = folder / f"{excerpt.name}.mid"
+        if not midi.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_midi(hear(excerpt), midi)
+        return on_steps(read_midi(midi), analysis.beats)
 
     return arrange
 
 
-def transcriber(model: str) -> Callable:
+def transcriber(model: str, folder: Path, *, resume: bool = False) -> Callable:
     """Every note that `transcribe` hears."""
     from spartito import transcribe
 
-    return once(lambda excerpt: transcribe(excerpt.audio, model=model))
+    return once(lambda excerpt: transcribe(excerpt.audio, model=model), folder, resume=resume)
 
 
-def peer(command: str) -> Callable:
+def peer(command: str, folder: Path, *, resume: bool = False) -> Callable:
     """A shell command that writes a MIDI file."""
-    return once(lambda excerpt: run_peer(command, excerpt.audio))
+    return once(lambda excerpt: run_peer(command, excerpt.audio), folder, resume=resume)
 
 
 def run_peer(command: str, audio: Path) -> Notes:
@@ -217,25 +221,38 @@ def hear_once() -> None:
 # -- the comparison -------------------------------------------------------------------------------------------
 
 
-def compare(excerpts: list[Excerpt], systems: dict[str, Callable], conditions, targets, *, listen=True) -> dict:
-    """condition -> target -> system -> excerpt -> scores."""
-    results: dict = {}
+def compare(
+    excerpts: list[Excerpt],
+    systems: dict[str, Callable],
+    conditions,
+    targets,
+    *,
+    listen: bool = True,
+    results: dict | None = None,
+    keep: Callable[[dict], None] = lambda results: None,
+) -> dict:
+    """condition -> target -> system -> excerpt -> scores. What `results` has is not done again; `keep` sees them grow."""
+    results = {} if results is None else results
     for number, excerpt in enumerate(excerpts, start=1):
         print(f"{number}/{len(excerpts)} {excerpt.name}", file=sys.stderr)
         rows = excerpt.given.chord_rows()
         for condition in conditions:
-            analysis = analysed(excerpt, condition, listen=listen)
+            analysis = None
             for target in targets:
                 if target == "include" and not excerpt.sung:
                     continue
                 for name, system in systems.items():
+                    place = results.setdefault(condition, {}).setdefault(target, {}).setdefault(name, {})
+                    if excerpt.name in place:
+                        continue
+                    analysis = analysis or analysed(excerpt, condition, listen=listen)
                     try:
                         notes = system(excerpt, analysis, target)
                     except SpartitoError as error:
                         print(f"  {name}: {error}", file=sys.stderr)
                         notes = Notes()
-                    place = results.setdefault(condition, {}).setdefault(target, {}).setdefault(name, {})
                     place[excerpt.name] = scored(excerpt, notes, rows, target)
+        keep(results)
     return results
 
 
@@ -357,6 +374,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--stages", metavar="MODEL", help="time the stages of one song")
+    parser.add_argument("--resume", action="store_true", help="keep the results that are in the output folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
     options = parser.parse_args(arguments)
     machine = {"system": platform.platform(), "processors": os.cpu_count(), "python": platform.python_version()}
@@ -369,31 +387,40 @@ def main(arguments: list[str] | None = None) -> dict:
         "chord-blocks": lambda excerpt, analysis, target: chord_blocks(analysis),
     }
     if options.transcriber:
-        systems["transcribe"] = transcriber(options.transcriber)
+        systems["transcribe"] = transcriber(options.transcriber, options.output / "transcribe", resume=options.resume)
     systems |= {("melody-chords" if model == "chords" else model): arranger(model) for model in options.models}
     for entry in options.peer:
         name, separator, command = entry.partition("=")
         if not (separator and re.fullmatch(r"[\w.-]+", name) and command.strip()):
             parser.error(f"--peer is NAME=COMMAND, not {entry!r}")
-        systems[name] = peer(command)
+        systems[name] = peer(command, options.output / name, resume=options.resume)
     if options.models:
         hear_once()
+    place = options.output / "cover"
+    if options.resume and place.with_suffix(".json").is_file():
+        report["results"] = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))["results"]
     report["results"] = compare(
         read_excerpts(options.bands, options.excerpts),
         systems,
         options.conditions,
         options.targets,
         listen=bool(options.models),
+        results=report.get("results"),
+        keep=lambda results: save(place.with_suffix(".json"), json.dumps(report | {"results": results}, indent=1)),
     )
-    return written(options.output / "cover", table(report["results"]), report)
+    return written(place, table(report["results"]), report)
+
+
+def save(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(content + "\n", encoding="utf-8")
 
 
 def written(place: Path, text: str, report: dict) -> dict:
     """Print the table and keep it, with everything behind it, as `.md` and `.json`."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, content in ((".md", text), (".json", json.dumps(report, indent=1) + "\n")):
-        with atomic_path(place.with_suffix(suffix)) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    save(place.with_suffix(".md"), text.rstrip("\n"))
+    save(place.with_suffix(".json"), json.dumps(report, indent=1))
     print(text)
     return report
 

@@ -81,7 +81,14 @@ def test_systems_side_by_side(script, excerpt, monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert "| perfect | 1.000 | 1.000 | 1.000 |" in printed
     assert (tmp_path / "results" / "cover.md").read_text().strip() == printed.strip()
-    assert json.loads((tmp_path / "results" / "cover.json").read_text())["results"].keys() == {"annotated"}
+    kept = json.loads((tmp_path / "results" / "cover.json").read_text())["results"]
+    assert kept.keys() == {"annotated"}
+    # what is there is not done again: this peer would fail
+    again = script.main(
+        [str(tmp_path), "--transcriber", "", "--conditions", "annotated", "--peer", "perfect=exit 3",
+         "--resume", "-o", str(tmp_path / "results")]
+    )  # fmt: skip
+    assert again["results"] == kept
 
 
 def test_table_of_stages(script):
