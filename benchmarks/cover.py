@@ -231,7 +231,7 @@ def compare(
     results: dict | None = None,
     keep: Callable[[dict], None] = lambda results: None,
 ) -> dict:
-    """condition -> target -> system -> excerpt -> scores. `results` are kept and filled up; `keep` gets them on the way."""
+    """condition -> target -> system -> excerpt -> scores; `results` are filled up, `keep` gets them on the way."""
     results = {} if results is None else results
     for number, excerpt in enumerate(excerpts, start=1):
         print(f"{number}/{len(excerpts)} {excerpt.name}", file=sys.stderr)
