@@ -50,16 +50,23 @@ def arranger(monkeypatch):
 
 @pytest.fixture
 def stems(monkeypatch):
-    """A separator that hears everything as accompaniment, and vocals that are silent."""
-    separation = pytest.importorskip("spartito.analysis.separation")
+    """A separator that hears everything as accompaniment, and soft vocals; the melodies it is told."""
+    from spartito.analysis import separation
+
+    told = []
 
     def separate(source, *, engine="auto", melody=None, progress=None):
+        told.append(melody)
         audio = source if isinstance(source, spartito.Audio) else spartito.load_audio(source)
         silent = spartito.Audio(0.01 * audio.samples, audio.rate)
         return {"vocals": silent, "accompaniment": audio}
 
     monkeypatch.setattr(spartito, "separate", separate, raising=False)
     monkeypatch.setattr(separation, "separate", separate)
+    monkeypatch.setattr(separation, "chosen_engine", lambda engine="auto", *, check=separation.chosen_engine: (
+        "built-in" if engine == "auto" else check(engine)
+    ))  # fmt: skip
+    return told
 
 
 def names(folder) -> list[str]:
@@ -268,11 +275,14 @@ def test_analyze(tmp_path, capfd, calls):
     assert run_cli(capfd, "analyze", source, "-f", "mid")[0] == 2
 
 
-def test_separate(tmp_path, capfd, stems):
+def test_separate(tmp_path, capfd, calls, stems):
     source = write_song(tmp_path / "song.wav", 2.0)
     status, _, err = run_cli(capfd, "separate", source, "-o", tmp_path / "out")
     assert status == 0 and "Traceback" not in err
     assert names(tmp_path / "out") == ["song_accompaniment.wav", "song_vocals.wav"]
+    assert len(stems[0]) == 4  # a note a beat: the tune is heard first
+    assert run_cli(capfd, "separate", source, "-o", tmp_path / "out", "--no-analysis")[0] == 0
+    assert stems[1] is None and len(calls) == 1
     status, _, err = run_cli(capfd, "separate", source, "-o", tmp_path / "one.wav")
     assert status == 2 and "folder" in err
     assert run_cli(capfd, "separate", source, "--engine", "scissors")[0] == 2

@@ -241,6 +241,9 @@ def separate(
     output: Output = None,
     formats: Formats = None,
     engine: Separator = "auto",
+    analysis: Annotated[
+        bool, typer.Option(help="Hear the tune first, for the built-in engine to follow (better, and slower).")
+    ] = True,
     skip_existing: SkipExisting = False,
     jobs: Jobs = "1",
     as_json: Json = False,
@@ -259,7 +262,7 @@ def separate(
     kinds = formats_of(formats, output, SOUND_FORMATS, ("wav",), quiet=quiet)
     work(
         inputs,
-        partial(songs.separate_file, engine=engine),
+        partial(songs.separate_file, engine=engine, analysis=analysis),
         suffixes=AUDIO_SUFFIXES,
         ending="_vocals",
         earlier=EARLIER,

@@ -219,15 +219,26 @@ def analyze_file(
 
 
 def separate_file(
-    source: Path, outputs: Mapping[str, Path], *, engine: str = "auto", progress: Progress | None = None
+    source: Path,
+    outputs: Mapping[str, Path],
+    *,
+    engine: str = "auto",
+    analysis: bool = True,
+    progress: Progress | None = None,
 ) -> dict:
-    """Write vocals and accompaniment of a song; the keys of `outputs` are like "vocals.wav"."""
-    from spartito import separate
+    """Write vocals and accompaniment of a song; the keys of `outputs` are like "vocals.wav".
+
+    With `analysis` the tune is heard first, for the built-in engine to follow.
+    """
+    from spartito import analyze, separate
     from spartito.analysis.separation import chosen_engine
 
-    engine = chosen_engine(engine)
-    stems = separate(source, engine=engine, progress=_share(progress, 0.0, 0.9))
-    _warn_of_separation(engine)
+    engine, melody = chosen_engine(engine), None
+    if analysis and engine == "built-in":
+        heard = analyze(source, model=open_listener(), progress=_share(progress, 0.0, 0.5)).melody
+        melody = heard if len(heard) else None
+    stems = separate(source, engine=engine, melody=melody, progress=_share(progress, 0.5, 0.9))
+    _warn_of_separation(engine, told=melody is not None)
     makers = {f"{stem}.{kind}": partial(_saved, stems[stem]) for stem in STEMS for kind in SOUND_FORMATS}
     write_all(outputs, makers, progress, begin=0.9)
     return {"engine": engine, "seconds": round(stems["vocals"].duration, 3)}
@@ -351,16 +362,17 @@ def _stems(source, engine: str, melody, stages: dict) -> dict:
     started = time.perf_counter()
     engine = chosen_engine(engine)
     stems = separate(source, engine=engine, melody=melody if len(melody) else None)
-    _warn_of_separation(engine)
+    _warn_of_separation(engine, told=len(melody) > 0)
     stages["separation"] = time.perf_counter() - started
     return stems
 
 
-def _warn_of_separation(engine: str) -> None:
+def _warn_of_separation(engine: str, *, told: bool) -> None:
     from spartito.analysis.separation import quality_note
 
-    if quality_note(engine):
-        warnings.warn(quality_note(engine), CoverWarning, stacklevel=2)
+    note = quality_note(engine, told=told)
+    if note:
+        warnings.warn(note, CoverWarning, stacklevel=2)
 
 
 def _warn_of_a_piano(source: Path) -> None:
