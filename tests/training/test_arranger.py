@@ -129,6 +129,21 @@ def test_terms_of_the_type_without_chords():
     )
 
 
+def test_evidence_by_hand():
+    """Flat logits: ln 2 for each of 88 keys and 32 steps; keys of notes and their bits pull it down."""
+    truth = torch.from_numpy(encode(np.array([[0, 0, 60, 32], [0, 0, 64, 1]]), 1))
+    keys = torch.zeros(1, 32, 88, 6)
+    flat = job._evidence(keys, truth)
+    assert float(flat["evidence"]) == pytest.approx(math.log(2) * 88 / 14, rel=1e-5)
+    assert float(flat["evidence_dur"]) == pytest.approx(0.5 * math.log(2), rel=1e-5)
+    keys[..., 0] = -50.0
+    keys[0, 0, [39, 43], 0] = 50.0
+    keys[0, 0, 39, 1:], keys[0, 0, 43, 1:] = 50.0, -50.0
+    assert all(float(value) < 1e-6 for value in job._evidence(keys, truth).values())
+    keys[0, 0, 43, 0] = -50.0  # one missed of 32 * 88
+    assert float(job._evidence(keys, truth)["evidence"]) == pytest.approx(50 / (32 * 88) * 88 / 14, rel=1e-4)
+
+
 def test_beats_without_chord_count_only_in_compat():
     rows = torch.zeros(1, 8, 36)
     assert float(full("1", chord_rows=rows)["root_l"]) == 0.0
@@ -295,10 +310,10 @@ def store(tmp_path):
 def test_stages_start_from_each_other_and_a_tiny_run_learns(tmp_path, store):
     pytest.importorskip("lightning")
     settings = ["loop.steps=30", "loop.device=cpu", "loop.validate_every=30"]
-    runs = {"1": None, "2": "1", "3a": "2", "3b": "2"}
+    runs = {"0": None, "1": "0", "2": "1", "3a": "2", "3b": "2"}
     for stage, before in runs.items():
         init = None if before is None else tmp_path / before
-        steps = settings if stage == "1" else ["loop.steps=2", "loop.device=cpu", "loop.report_every=1"]
+        steps = settings if stage == "1" else ["loop.steps=2", "loop.device=cpu", "loop.report_every=1", "batch=2"]
         run = train_arranger(
             store, tmp_path / stage, stage=stage, config="tiny", init=init, settings=steps, report=lambda _: None
         )
@@ -331,14 +346,16 @@ def test_a_recipe_knows_its_stages():
     paper = recipe_of("paper", type="a2s-nochd", stage="3b", settings=["compat=true", "batch=8"])
     assert paper.loop.learning_rate == pytest.approx(5e-5) and paper.compat and paper.batch == 8
     for arguments, message in (
-        ({"type": "supervised", "stage": "2"}, "stage of supervised is one of 1"),
-        ({"type": "a2s", "stage": "4"}, "1, 2, 3a, 3b"),
+        ({"type": "supervised", "stage": "2"}, "stage of supervised is one of 0, 1,"),
+        ({"type": "a2s", "stage": "4"}, "0, 1, 2, 3a, 3b"),
         ({"type": "b2s", "stage": "1"}, "the type is one of"),
     ):
         with pytest.raises(ParameterError, match=message):
             recipe_of("tiny", **arguments)
     with pytest.raises(ParameterError, match="tiny, small, paper"):
         recipe_of("large", type="a2s", stage="1")
+    with pytest.raises(ParameterError, match="one of 1, 2, 3a, 3b, not '0'"):
+        recipe_of("paper", type="a2s", stage="0")
 
 
 # -- the published recipe's sound and data -----------------------------------------------------------------------
