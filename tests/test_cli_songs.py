@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -396,3 +397,23 @@ def test_the_line_of_a_result_names_every_file(tmp_path, capfd, calls):
     source = write_song(tmp_path / "song.wav", 3.0)
     _, out, _ = run_cli(capfd, "cover", source, "--model", "chords", "-f", "mid,csv,json")
     assert f"{tmp_path}/song_cover.{{mid,csv}}, {tmp_path}/song_analysis.json" in out
+
+
+def test_the_shipped_arranger_on_the_example(tmp_path, capfd):
+    """Ten seconds of the example song, by the models that come with the package: in its key, time and bars."""
+    if not (shipped("a2s") and shipped("analyze")):
+        pytest.skip("the models are not shipped")
+    root = Path(__file__).parent.parent / "examples"
+    song = spartito.load_audio(root / "song.ogg")
+    part = spartito.Audio(song.samples[:, : 10 * song.rate], song.rate)
+    save_audio(part, tmp_path / "song.wav")
+    status, out, _ = run_cli(capfd, "cover", tmp_path / "song.wav", "-f", "mid,json", "--json")
+    (report,) = json.loads(out)["files"]
+    assert status == 0 and report["time_signature"] == "4/4" and report["tempo"] == pytest.approx(112.4, abs=2)
+    notes = spartito.read_midi(tmp_path / "song_cover.mid")
+    in_key = np.isin(notes.pitch % 12, [9, 11, 1, 2, 4, 6, 8])
+    assert len(notes) > 30 and in_key.mean() > 0.9 and notes.duration <= 10.001  # a tick
+    truth = spartito.Analysis.load(root / "song_reference.json")
+    bars = notes.tempo_map.quarters_to_seconds(4 * np.arange(1, 5))
+    assert np.abs(bars[:, None] - truth.downbeats).min(axis=1).max() < 0.05
+    assert len(notes.pedal) > 2 and {t.name for t in notes.tracks} >= {"right hand", "left hand"}
