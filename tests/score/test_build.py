@@ -149,6 +149,19 @@ def test_grace_note():
     assert grace["pitch"].tolist() == [78] and grace["onset"].tolist() == [4.0]
 
 
+def test_a_key_is_let_go_before_it_is_struck_again():
+    """Middle C held under a line, struck again in the middle of the bar, in whatever voice."""
+    rng = np.random.default_rng(4)
+    onset = np.sort(rng.integers(0, 64, 150)) * 0.25
+    pitch = rng.integers(55, 68, 150)
+    notes = Notes.from_arrays(onset, onset + rng.uniform(0.2, 2.5, 150), pitch)
+    beats = beats_from_times(0.5 * np.arange(40), np.arange(40) % 4, numerator=4, denominator=4)
+    written = np.sort(score_notes(to_score(notes, beats)), order=["staff", "pitch", "onset"])
+    same = (np.diff(written["pitch"]) == 0) & (np.diff(written["staff"]) == 0)
+    ends = written["onset"] + written["duration"]
+    assert same.sum() > 50 and (ends[:-1][same] <= written["onset"][1:][same] + 1e-6).all()
+
+
 def test_accidentals_are_printed():
     """C major, an F sharp in one bar and an F natural in the next; verovio draws what MusicXML spells out."""
     onset = 0.5 * np.arange(16)

@@ -283,6 +283,7 @@ def _voices(table: _Table, bars: list[Bar]) -> None:
         _write_ends(table, rows, starts, bars, finish)
         _join_idle_voice(table, rows, starts)
         _write_ends(table, rows, starts, bars, finish)
+        _let_go(table, rows)
     table.end[table.grace] = table.onset[table.grace]
     for i in np.flatnonzero(table.grace):
         here = np.flatnonzero((table.onset == table.onset[i]) & (table.hand == table.hand[i]) & ~table.grace)
@@ -303,6 +304,18 @@ def _write_ends(table: _Table, rows: np.ndarray, starts: np.ndarray, bars: list[
         bar_end = np.append(starts[1:], finish)[bar]
         end = written_ends(onset, held, following, beat=bars[bar[0]].beat, bar_end=bar_end)
         table.end[mine] = np.clip(end, onset + 1, following)[inverse]
+
+
+def _let_go(table: _Table, rows: np.ndarray) -> None:
+    """End each chord where one of its keys is struck again, be it in the other voice."""
+    order = rows[np.lexsort((table.onset[rows], table.pitch[rows]))]
+    again = (np.diff(table.pitch[order]) == 0) & (np.diff(table.onset[order]) > 0)
+    until = np.full(len(table.onset), np.iinfo(np.int64).max)
+    until[order[:-1][again]] = table.onset[order[1:][again]]
+    chord = np.unique(2 * table.onset[rows] + table.voice[rows], return_inverse=True)[1]
+    limit = np.full(chord.max() + 1, np.iinfo(np.int64).max)
+    np.minimum.at(limit, chord, until[rows])
+    table.end[rows] = np.minimum(table.end[rows], limit[chord])
 
 
 def _join_idle_voice(table: _Table, rows: np.ndarray, starts: np.ndarray) -> None:
