@@ -320,7 +320,7 @@ notes = cover(audio, model=model, analysis=analysis, timings=(parts := {}))
 times.update(parts)
 with tempfile.TemporaryDirectory() as folder:
     write_midi(notes, Path(folder, "cover.mid"))
-    timed("score (PDF)", lambda: to_score(notes, analysis.beats).save(Path(folder, "cover.pdf")))
+    timed("score (PDF)", lambda: to_score(notes, analysis).save(Path(folder, "cover.pdf")))
     timed("sound", lambda: save_audio(synthesize(notes), Path(folder, "cover.wav")))
 times["all, with imports and models"] = time.perf_counter() - begin
 print(json.dumps({"seconds": audio.duration, "stages": times}))

@@ -83,7 +83,7 @@ def listen(path: Path, folder: Path, *, model: str, score: bool) -> dict:
         save_audio(sound, place.with_suffix(".wav"))
         analysis.save(folder / f"{path.stem}_analysis.json")
         if score:
-            to_score(notes, analysis.beats).save(place.with_suffix(".pdf"))
+            to_score(notes, analysis).save(place.with_suffix(".pdf"))
     hard = playability(notes, analysis.beats)
     _, numerator, denominator = analysis.beats.signatures[0]
     return {
