@@ -319,6 +319,7 @@ def test_stages_start_from_each_other_and_a_tiny_run_learns(tmp_path, store):
         )
         assert json.loads((run / "config.json").read_text())["stage"] == stage
         assert (run / "model.safetensors").exists()
+    assert json.loads((tmp_path / "3a" / "config.json").read_text())["decoder"]["trust"] == 0.4
     log = [json.loads(line) for line in (tmp_path / "1" / "log.jsonl").read_text().splitlines()]
     losses = [entry["pitch_l"] for entry in log if "pitch_l" in entry]
     assert losses[-1] < 0.7 * losses[0]

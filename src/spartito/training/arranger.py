@@ -58,8 +58,11 @@ KEEP_COMPAT = (0.1, 0.6, 0.3, 0.7)  # and as it does
 SYMBOL_NOISE = 0.1  # standard deviation of the symbolic code in stage 3a
 DURATION_WEIGHT = 0.5
 STEADY_KL = 0.01  # weight of the divergences that have no schedule
-THRESHOLD = 0.35  # probability from which validation strikes a key
-TRUST = 0.4  # of validation in the note GRU, beside the evidence
+DECODER = {  # of networks with evidence per key, see `pianotree_decoder.Choice`; chosen on validation excerpts
+    "threshold": {"include": 0.33, "omit": 0.25},  # with and without melody
+    "trust": 0.4,
+    "durations": "median",
+}
 PROMPT_KL = 0.5  # of the symbolic one in stage 3b
 
 
@@ -422,11 +425,12 @@ def make_validation(
         condition = batch["condition"].to(device) if recipe.network.conditions else None
         frames, chords = batch["frames"].to(device), batch["chords"].to(device)
         wanted = notes_of(batch["truth"][:, :, 1:].numpy())
+        threshold = DECODER["threshold"]["include"]
         if recipe.stage == "0":
             keys = network.key_enc(frames, chords if recipe.network.has_chords else None, condition)[..., 0]
-            segment, step, key = np.nonzero(torch.sigmoid(keys).cpu().numpy() >= THRESHOLD)
+            segment, step, key = np.nonzero(torch.sigmoid(keys).cpu().numpy() >= threshold)
             return grid_scores(np.column_stack([segment, step, key + LOWEST_KEY, 1 + 0 * key]), wanted)
-        choice = Choice(threshold=THRESHOLD, trust=TRUST, median=True)
+        choice = Choice(threshold=threshold, trust=DECODER["trust"], median=True)
         grid = network.arrange(frames, chords, None, condition, choice=choice)
         return grid_scores(notes_of(grid.cpu().numpy()), wanted)
 
