@@ -57,6 +57,7 @@ bench: .venv-test/installed
 	.venv-test/bin/python benchmarks/transcription.py --audio $(MAPS)/flac --references $(MAPS)/tsv/matched \
 		--match ENSTDk --output out/benchmarks
 ifneq ($(BANDS),)
+	.venv-test/bin/python benchmarks/analysis.py $(BANDS) --output out/benchmarks
 	.venv-test/bin/python benchmarks/cover.py $(BANDS) --output out/benchmarks
 	.venv-test/bin/python benchmarks/cover.py examples/song.ogg --stages a2s --output out/benchmarks
 endif
