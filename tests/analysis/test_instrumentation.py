@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from frame import beeps, hear_without_a_model, run_cli, write_beeps
-from spartito.analysis.instrumentation import brightness, instrumentation
+from spartito.analysis.instrumentation import brightness, instrumentation, unity
 from spartito.audio.audio import Audio
 
 RATE = 16_000
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def with_hiss(seconds: float = 3.0, *, level: float = 0.05) -> np.ndarray:
@@ -23,6 +25,18 @@ def test_dull_is_piano_and_bright_is_a_band():
     assert instrumentation(Audio(beeps(3.0)[0], RATE)) == "piano"
     assert instrumentation(Audio(with_hiss(), RATE)) == "band"
     assert instrumentation(Audio(np.stack([with_hiss()] * 2), 44100)) == "band"
+
+
+def test_a_bright_piano_is_no_band():
+    """The example recording: its SoundFont's piano is as bright as many a band, but of one piece."""
+    assert instrumentation(EXAMPLES / "piano.ogg") != "band"
+    assert instrumentation(EXAMPLES / "song.ogg") == "band"
+    t = np.arange(3 * RATE) / RATE
+    tone, hiss = np.sin(2 * np.pi * 1000 * t), np.random.default_rng(2).standard_normal(len(t))
+    swell, other = 1.1 + np.sin(2 * np.pi * t), 1.1 + np.cos(2 * np.pi * t)
+    together, apart = swell * (tone + 0.1 * hiss), swell * tone + 0.1 * other * hiss
+    assert unity(together.astype(np.float32)) > 0.95 and abs(unity(apart.astype(np.float32))) < 0.3
+    assert math.isnan(unity(np.zeros(RATE, dtype=np.float32)))
 
 
 def test_the_figure_is_a_ratio_of_energies():
