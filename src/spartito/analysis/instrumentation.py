@@ -8,7 +8,7 @@ Method
     over loud frames, in decibels, of the energy between 5 and 8 kHz over that between 250 Hz and 2 kHz. Between the
     two thresholds nothing is said, nor of a bright sound whose top comes and goes with its body: some SoundFonts
     have such pianos, while drums and voices go their own ways. Dull recordings of other instruments (a muffled
-    flute, a telephone) are taken for a piano now and then, and a single trumpet for a band.
+    flute, a telephone) are taken for a piano now and then.
 
 Measured by `benchmarks/instrumentation.py`, thresholds chosen on other pianos and bands: of 42 real recordings of a
 piano (MAPS ENST) 41 are called a piano and one a band; of 90 rendered bands (test and validation) 79 are called a band,
