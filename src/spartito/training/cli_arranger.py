@@ -46,7 +46,7 @@ def prepare(
 def arranger(
     store: Annotated[Path, typer.Argument(help="Store of `prepare-arranger`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; an interrupted one goes on.")],
-    stage: Annotated[str, typer.Option(help="1, 2, 3a or 3b.")] = "1",
+    stage: Annotated[str, typer.Option(help="0, 1, 2, 3a or 3b.")] = "1",
     type_: Annotated[str, typer.Option("--type", help="a2s, a2s-nochd, supervised or supervised+kl.")] = "a2s",
     config: Annotated[str, typer.Option(help="tiny, small or paper.")] = "small",
     init: Annotated[Path | None, typer.Option(help="Run (or weights) of the stage before, to start from.")] = None,
@@ -61,7 +61,10 @@ def arranger(
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "not stated",
     data: Annotated[str, typer.Option(help="What it was trained on, for the card.")] = "not stated",
 ):
-    """Train one stage of an arranger; 2, 3a and 3b start from another (--init): 1, then 2, then 3a and 3b."""
+    """Train one stage of an arranger, from the one before (--init): 0, then 1, then 2, then 3a and 3b.
+
+    Stage 0 learns what is heard, key by key, and is a small arranger's alone; the others are those of the paper.
+    """
     from spartito.training.arranger_commands import train_arranger
 
     folder = train_arranger(
