@@ -29,12 +29,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from spartito.analysis.harte import NO_CHORD, QUALITIES, absolute, label_of
+from spartito.analysis.harte import NO_CHORD, QUALITIES, label_of, nearest_chord_table
 from spartito.analysis.song import Analysis, Chord, beats_of
 from spartito.cover_grid import Placed, place
 from spartito.errors import NotesError
 from spartito.models.pianotree import notes_of
-from spartito.notes.notes import CONTROL_DTYPE, SUSTAIN, Notes, Track
+from spartito.notes.notes import Notes, Track
 from spartito.notes.tempo import TempoMap
 
 __all__ = [
@@ -52,7 +52,6 @@ COLUMNS = 17
 EXTRA = 10  # rows after the end
 NO_BASS = 10  # (-1 + -1) mod 12
 TICKS, TEMPO = 220, 60.0  # per quarter note; beats a minute
-PEDAL_DOWN, PEDAL_DELAY = 80, 0.01  # controller value; s after the lift
 CLOSEST = 1e-3  # s between rows, at least
 
 
@@ -83,30 +82,9 @@ def song_table(analysis: Analysis) -> np.ndarray:
     table[:, TIME], table[:, DOWN] = times, down
     rows = np.flatnonzero(down)
     table[rows, BAR] = np.diff(np.append(rows, len(times)))
-    table[:, ROOT:] = _chord_rows(analysis.chords, times)
+    starts, ends, labels = ([getattr(chord, name) for chord in analysis.chords] for name in ("start", "end", "label"))
+    table[:, ROOT:] = nearest_chord_table(times, starts, ends, labels, no_bass=NO_BASS)
     return table
-
-
-def _chord_rows(chords: tuple[Chord, ...], times: np.ndarray) -> np.ndarray:
-    """(rows, 14): the chord that each row is given once chords begin and end on the nearest rows."""
-    nothing = np.concatenate([[-1], np.zeros(12), [NO_BASS]])
-    if not chords:
-        return np.tile(nothing, (len(times), 1))
-    starts = times[_nearest([chord.start for chord in chords], times)]
-    ends = times[_nearest([chord.end for chord in chords], times)]
-    away = np.abs(starts - times[:, None])  # (rows, chords) s
-    away[(starts > times[:, None]) | (ends < times[:, None])] = np.inf
-    chosen = away.argmin(axis=1)  # of chords equally near, the first
-    values = []
-    for chord in chords:
-        root, bits, bass = absolute(chord.label)
-        values.append(np.concatenate([[root], bits, [bass if root >= 0 else NO_BASS]]))
-    return np.where(np.isfinite(away.min(axis=1))[:, None], np.array(values)[chosen], nothing)
-
-
-def _nearest(values, times: np.ndarray) -> np.ndarray:
-    """Index of the time nearest to each value; of two equally near the earlier."""
-    return np.abs(np.asarray(values)[:, None] - times).argmin(axis=1)
 
 
 def read_table(path: str | os.PathLike) -> np.ndarray:
@@ -198,12 +176,9 @@ def compat_notes(placed: Placed, table: np.ndarray) -> tuple[Notes, np.ndarray]:
 
 def pedal_moves(table: np.ndarray) -> np.ndarray:
     """Control changes (CONTROL_DTYPE): the pedal is lifted and pressed anew at 0 s and wherever the chord changes."""
-    changed = np.concatenate([[True], (np.diff(table[:, ROOT:], axis=0) != 0).any(axis=1)])
-    moments = np.where(np.arange(len(table)) == 0, 0.0, table[:, TIME])[changed]
-    moves = np.zeros(2 * len(moments), dtype=CONTROL_DTYPE)
-    moves["time"] = (moments[:, None] + np.array([0.0, PEDAL_DELAY])).ravel()
-    moves["number"], moves["value"] = SUSTAIN, np.tile([0, PEDAL_DOWN], len(moments))
-    return moves
+    from spartito.render.perform import compat_pedal
+
+    return compat_pedal(np.append(0.0, table[1:, TIME]), table[:, ROOT:])
 
 
 # -- the whole ----------------------------------------------------------------------------------------------

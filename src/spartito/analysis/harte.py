@@ -1,7 +1,8 @@
 """Chord names in Harte's notation: `C:maj7`, `A:min/b3`, `G:sus4(b7)`, `N` for no chord.
 
 Job
-    Read such names into numbers (root, pitch classes, bass), write them from numbers, transpose them.
+    Read such names into numbers (root, pitch classes, bass), write them from numbers, transpose them; give each beat
+    the chord that covers it.
 
 Source
     C. Harte, M. Sandler, S. Abdallah, E. Gómez, 'Symbolic representation of musical chords' (ISMIR 2005). The numbers
@@ -25,6 +26,7 @@ __all__ = [
     "encode",
     "is_no_chord",
     "label_of",
+    "nearest_chord_table",
     "pitch_class",
     "spelled",
     "transpose",
@@ -179,3 +181,30 @@ def transpose(label: str, semitones: int, *, key: str = "") -> str:
     text = label.strip()
     written = re.match(r"[A-Ga-g][b#]*", text).group()
     return spelled(root + semitones, key=key) + text[len(written) :]
+
+
+# -- chords on beats ------------------------------------------------------------------------------------------
+
+
+def _rows(labels, no_bass: int) -> np.ndarray:
+    """(chords + 1, 14) int: root, 12 bits of the sounding pitch classes, bass of each; the last row is no chord."""
+    rows = [np.concatenate([[root], bits, [bass]]) for root, bits, bass in (absolute(str(name)) for name in labels)]
+    rows = np.array([*rows, [-1] + 12 * [0] + [-1]], dtype=np.int64)
+    rows[rows[:, 0] < 0, 13] = no_bass
+    return rows
+
+
+def nearest_chord_table(times: np.ndarray, starts, ends, labels, *, no_bass: int = -1) -> np.ndarray:
+    """(rows, 14) int as the original A2S has it: chords begin and end on the nearest of the `times` (rows,) seconds.
+
+    A row takes the chord that begins nearest to it among those that touch it, of equally near ones the first. The
+    original fails where there is none; here that row has no chord, like `N`: root -1, bass `no_bass`.
+    """
+    table = _rows(labels, no_bass)
+    if len(labels) == 0:
+        return np.repeat(table, len(times), axis=0)
+    # of two times equally near the earlier
+    start, end = (times[np.abs(np.asarray(edge)[:, None] - times).argmin(axis=1)] for edge in (starts, ends))
+    away = np.abs(start - times[:, None])  # (rows, chords) s
+    away[(start > times[:, None]) | (end < times[:, None])] = np.inf
+    return table[np.where(np.isfinite(away.min(axis=1)), away.argmin(axis=1), len(labels))]

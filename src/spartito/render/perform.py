@@ -33,14 +33,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from spartito.analysis.harte import absolute
+from spartito.analysis.harte import nearest_chord_table
 from spartito.errors import ParameterError
 from spartito.notes.notes import CONTROL_DTYPE, SUSTAIN, Notes
 from spartito.notes.quantize import chord_groups
 from spartito.notes.roles import BASS, INNER, MELODY, Grid, make_table
 from spartito.notes.two_hands import piano_in_two_hands
 
-__all__ = ["compat_loudness", "perform"]
+__all__ = ["compat_loudness", "compat_pedal", "perform"]
 
 # velocities
 ROLE_VELOCITY = {MELODY: 82.0, BASS: 68.0, INNER: 58.0}  # mezzo forte on most instruments, voiced for the melody
@@ -288,32 +288,19 @@ def _compat(notes: Notes, analysis, beats, pedal: bool, curve, onset_beats) -> N
     out = notes.with_array(array)
     if not pedal:
         return out
-    times, rows = _compat_chords(analysis, beats)
-    change = np.concatenate([[True], np.any(rows[1:] != rows[:-1], axis=1)])
-    moves = np.zeros(2 * int(change.sum()), dtype=CONTROL_DTYPE)
-    moves["time"] = np.column_stack([times[change], times[change] + COMPAT_DOWN]).ravel()
-    moves["number"], moves["value"] = SUSTAIN, np.tile([0, COMPAT_PEDAL], int(change.sum()))
-    return _with_pedal(out, moves)
-
-
-def _compat_chords(analysis, beats) -> tuple[np.ndarray, np.ndarray]:
-    """Times (R,) s and chords (R, 14) of the original's table: the beats between second 0 and the end of the file.
-
-    Chords begin and end at their nearest beats; a beat takes the one that begins nearest to it among those that
-    touch it. The original fails when there is none; here it has no chord.
-    """
+    # the original's table: the beats between second 0 and the end of the file
     times = np.concatenate([[0.0], beats.times, [max(analysis.duration, beats.times[-1])]])
-    if not analysis.chords:
-        return times, np.zeros((len(times), 14), dtype=np.int64)
+    starts, ends, labels = ([getattr(chord, name) for chord in analysis.chords] for name in ("start", "end", "label"))
+    return _with_pedal(out, compat_pedal(times, nearest_chord_table(times, starts, ends, labels)))
 
-    def nearest(seconds):
-        return times[np.abs(np.asarray(seconds)[:, None] - times[None, :]).argmin(axis=1)]
 
-    start = nearest([c.start for c in analysis.chords])
-    end = nearest([c.end for c in analysis.chords])
-    codes = np.array([np.concatenate([[r], bits, [b]]) for r, bits, b in (absolute(c.label) for c in analysis.chords)])
-    touches = (start[None, :] <= times[:, None]) & (times[:, None] <= end[None, :])  # (R, chords)
-    distance = np.where(touches, np.abs(times[:, None] - start[None, :]), np.inf)
-    nothing = np.concatenate([[-1], np.zeros(12), [-1]])
-    found = np.isfinite(distance.min(axis=1))
-    return times, np.where(found[:, None], codes[distance.argmin(axis=1)], nothing).astype(np.int64)
+def compat_pedal(times: np.ndarray, chords: np.ndarray) -> np.ndarray:
+    """(k,) CONTROL_DTYPE: the pedal is lifted and pressed anew in the first row and wherever the chord changes.
+
+    `times` (rows,) seconds and `chords` (rows, 14) are of the original's table.
+    """
+    moments = times[np.concatenate([[True], np.any(chords[1:] != chords[:-1], axis=1)])]
+    moves = np.zeros(2 * len(moments), dtype=CONTROL_DTYPE)
+    moves["time"] = (moments[:, None] + np.array([0.0, COMPAT_DOWN])).ravel()
+    moves["number"], moves["value"] = SUSTAIN, np.tile([0, COMPAT_PEDAL], len(moments))
+    return moves
