@@ -23,6 +23,7 @@ __all__ = [
     "NO_CHORD",
     "QUALITIES",
     "absolute",
+    "chord_table",
     "encode",
     "is_no_chord",
     "label_of",
@@ -192,6 +193,18 @@ def _rows(labels, no_bass: int) -> np.ndarray:
     rows = np.array([*rows, [-1] + 12 * [0] + [-1]], dtype=np.int64)
     rows[rows[:, 0] < 0, 13] = no_bass
     return rows
+
+
+def chord_table(times: np.ndarray, starts, ends, labels, *, no_bass: int = -1) -> np.ndarray:
+    """(beats, 14) int: root, 12 bits of the sounding pitch classes, bass of the chord in the middle of each beat.
+
+    `times` (beats,) seconds, the last beat as long as the one before; chords rise and hold from `starts` to `ends`
+    (chords,) seconds. Without chord, or with `N`, the root is -1 and the bass `no_bass`.
+    """
+    middle = times + 0.5 * np.append(np.diff(times), times[-1] - times[-2])
+    index = np.searchsorted(starts, middle, side="right") - 1
+    inside = (index >= 0) & (middle < np.append(ends, -np.inf)[index])
+    return _rows(labels, no_bass)[np.where(inside, index, len(labels))]
 
 
 def nearest_chord_table(times: np.ndarray, starts, ends, labels, *, no_bass: int = -1) -> np.ndarray:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from spartito.analysis.beats import Beats
-from spartito.analysis.harte import NO_CHORD, absolute
+from spartito.analysis.harte import NO_CHORD, absolute, chord_table
 from spartito.analysis.metre import beat_length
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
@@ -128,12 +128,10 @@ class Analysis:
 
         A beat has the chord that sounds in its middle: a change is moved to the nearest beat.
         """
-        times = self.beats.times
-        lengths = np.append(np.diff(times), times[-1] - times[-2])
-        names = np.array([np.concatenate([[r], bits, [b]]) for r, bits, b in (absolute(c.label) for c in self.chords)])
-        nothing = np.concatenate([[-1], np.zeros(12), [-1]])
-        names = np.vstack([names, nothing]) if len(names) else nothing[None]
-        return names[self.chord_at(times + 0.5 * lengths)].astype(np.int64)
+        # before the first chord the first holds, after the last the last
+        starts = np.array([chord.start for chord in self.chords])
+        edges = np.concatenate([[-np.inf], starts[1:], [np.inf]]) if len(starts) else np.zeros(1)
+        return chord_table(self.beats.times, edges[:-1], edges[1:], [chord.label for chord in self.chords])
 
     # -- files ------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.harte import absolute
+from spartito.analysis.harte import chord_table
 from spartito.audio.io import read_mono
 from spartito.audio.tuning import estimate_tuning
 from spartito.errors import NotesError, SpartitoError
@@ -172,17 +172,6 @@ def _add_band(folder: Path, name: str, samples: np.ndarray, band: dict[str, np.n
         tables.append(np.column_stack([STEPS * q[:, 0] + q[:, 1], np.full(len(q), track), q[:, 3], q[:, 2]]))
     lead = json.loads(str(band["meta"])).get("lead") is not None
     add(folder, name, cells, rows=rows, beats=len(times), chords=chords, notes=np.concatenate(tables), lead=lead)
-
-
-def chord_table(times: np.ndarray, start: np.ndarray, end: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(beats, 14) int: root, pitch classes, bass of the chord that sounds in the middle of each beat; -1 without."""
-    nothing = np.array([-1] + 12 * [0] + [-1])
-    names = [np.concatenate([[root], bits, [bass]]) for root, bits, bass in (absolute(str(name)) for name in labels)]
-    names = np.array([*names, nothing], dtype=np.int64)
-    middle = times + 0.5 * np.append(np.diff(times), times[-1] - times[-2])
-    index = np.searchsorted(start, middle, side="right") - 1
-    inside = (index >= 0) & (middle < np.append(end, -np.inf)[index])
-    return names[np.where(inside, index, len(labels))]
 
 
 # -- real recordings, as the original kept them -----------------------------------------------------------------

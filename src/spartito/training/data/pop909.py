@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spartito.analysis.harte import chord_table
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.midi import read_midi
@@ -281,21 +282,8 @@ def quantise(song: PopSong, *, compat: bool = False) -> QuantisedSong:
 
 def chord_rows(chords, beats: np.ndarray, *, compat: bool = False) -> np.ndarray:
     """(b, 14) int: root, twelve absolute chroma bits and absolute bass of the chord in the middle of each beat."""
-    from spartito.analysis.harte import encode
-
-    middle = seconds_of(np.arange(len(beats)) + 0.5, beats)
-    starts = np.array([c[0] for c in chords])
-    found = np.searchsorted(starts, middle, side="right") - 1
-    codes = {label: encode(label) for label in {c[2] for c in chords}}
-    rows = np.zeros((len(beats) + 0, 14), dtype=np.int64)
-    rows[:, 0], rows[:, 13] = -1, NO_CHORD_BASS if compat else -1
-    for i, chord in enumerate(found):
-        if chord < 0 or middle[i] >= chords[chord][1]:
-            continue
-        root, chroma, bass = codes[chords[chord][2]]
-        if root >= 0:
-            rows[i] = [root, *np.roll(np.asarray(chroma, dtype=np.int64), root), (root + bass) % 12]
-    return rows
+    starts, ends, labels = zip(*chords, strict=True) if len(chords) else ((), (), ())
+    return chord_table(beats, starts, ends, labels, no_bass=NO_CHORD_BASS if compat else -1)
 
 
 def save_quantised(song: QuantisedSong, path: Path) -> None:
