@@ -27,7 +27,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from spartito.analysis.beats import Beats
+from spartito.analysis.beats import Beats, extrapolated
 from spartito.analysis.song import LOUDNESS_HOP, Analysis
 from spartito.errors import ParameterError
 from spartito.notes.notes import Notes
@@ -160,12 +160,7 @@ def _grid_beats(tracked: int, signature: tuple[int, int]) -> int:
 
 def seconds_of(places, times: np.ndarray) -> np.ndarray:
     """Seconds at `places` (beats, fractions too) of beats at `times`; outside, the nearest tempo goes on."""
-    places = np.asarray(places, dtype=np.float64)
-    steps = np.diff(times)
-    seconds = np.interp(places, np.arange(len(times)), times)
-    seconds = np.where(places < 0, times[0] + places * np.median(steps[:4]), seconds)
-    last = len(times) - 1
-    return np.where(places > last, times[-1] + (places - last) * np.median(steps[-4:]), seconds)
+    return extrapolated(np.asarray(places, dtype=np.float64), np.arange(len(times)), times)
 
 
 def _beat_at(seconds: float, times: np.ndarray) -> float:

@@ -37,7 +37,15 @@ from spartito.models.note_beats import PERIODS, BeatOpinions, NoteBeatsNetwork, 
 from spartito.notes.notes import Notes
 from spartito.notes.tempo import DEFAULT_TICKS_PER_QUARTER, TempoMap, TimeSignature
 
-__all__ = ["Beats", "beats_from_tempo_map", "beats_from_times", "estimate_beats", "pitched", "with_beats"]
+__all__ = [
+    "Beats",
+    "beats_from_tempo_map",
+    "beats_from_times",
+    "estimate_beats",
+    "extrapolated",
+    "pitched",
+    "with_beats",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +88,11 @@ class Beats:
 
     def to_quarters(self, seconds) -> np.ndarray:
         """Score position in quarter notes of each time; outside the beats the nearest tempo goes on."""
-        return _extrapolated(np.asarray(seconds, dtype=np.float64), self.times, self.quarters)
+        return extrapolated(np.asarray(seconds, dtype=np.float64), self.times, self.quarters)
 
     def to_seconds(self, quarters) -> np.ndarray:
         """Time in seconds of each score position in quarter notes."""
-        return _extrapolated(np.asarray(quarters, dtype=np.float64), self.quarters, self.times)
+        return extrapolated(np.asarray(quarters, dtype=np.float64), self.quarters, self.times)
 
     @property
     def tempo(self) -> float:
@@ -92,12 +100,12 @@ class Beats:
         return float(60.0 / np.median(np.diff(self.times) / np.diff(self.quarters)))
 
 
-def _extrapolated(x: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
-    """Linear interpolation of ys over xs; beyond the ends with the median slope of the four nearest pieces."""
+def extrapolated(x: np.ndarray, xs: np.ndarray, ys: np.ndarray, *, around: int = 4) -> np.ndarray:
+    """Linear interpolation of ys over xs; beyond the ends with the median slope of the `around` nearest pieces."""
     slopes = np.diff(ys) / np.diff(xs)
     y = np.interp(x, xs, ys)
-    y = np.where(x < xs[0], ys[0] + (x - xs[0]) * np.median(slopes[:4]), y)
-    return np.where(x > xs[-1], ys[-1] + (x - xs[-1]) * np.median(slopes[-4:]), y)
+    y = np.where(x < xs[0], ys[0] + (x - xs[0]) * np.median(slopes[:around]), y)
+    return np.where(x > xs[-1], ys[-1] + (x - xs[-1]) * np.median(slopes[-around:]), y)
 
 
 def pitched(notes: Notes) -> Notes:
@@ -246,7 +254,7 @@ def _beat_times(time: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, int
     """Times of the whole beats from just before the first event to just after the last, and the first's number."""
     first, last = int(np.floor(position[0] + 1e-6)), int(np.ceil(position[-1] - 1e-6))
     last = max(last, first + 1)
-    return _extrapolated(np.arange(first, last + 1), position, time), first
+    return extrapolated(np.arange(first, last + 1), position, time), first
 
 
 def estimate_beats(

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spartito.analysis.beats import extrapolated
 from spartito.analysis.harte import chord_table
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
@@ -181,12 +182,7 @@ def beat_places(seconds, beats: np.ndarray) -> np.ndarray:
 
 def seconds_of(places, beats: np.ndarray) -> np.ndarray:
     """The time of each place on the beats: the inverse of `beat_places`."""
-    places = np.asarray(places, dtype=np.float64)
-    time = np.interp(places, np.arange(len(beats)), beats)
-    first, last = beats[1] - beats[0], beats[-1] - beats[-2]
-    time = np.where(places < 0, beats[0] + places * first, time)
-    over = len(beats) - 1
-    return np.where(places > over, beats[-1] + (places - over) * last, time)
+    return extrapolated(np.asarray(places, dtype=np.float64), np.arange(len(beats)), beats, around=1)
 
 
 def on_grid(notes: np.ndarray, beats: np.ndarray) -> np.ndarray:
