@@ -70,7 +70,17 @@ class HarmonicTranscriberConfig:
         return FRAMES_PER_STEP * steps + PEDAL_REACH
 
 
-class HarmonicTranscriber(nn.Module):
+class Standardised(nn.Module):
+    """A network that standardises its input by the buffers `mean` and `scale`, (bins,) each."""
+
+    @torch.no_grad()
+    def standardise(self, mean: np.ndarray, deviation: np.ndarray):
+        """Set the input standardisation: (bins,) each, measured on training spectra."""
+        self.mean.copy_(torch.from_numpy(np.asarray(mean, dtype=np.float32)))
+        self.scale.copy_(torch.from_numpy(np.maximum(deviation, 0.5).astype(np.float32)))
+
+
+class HarmonicTranscriber(Standardised):
     """See the module's text. Input is the `default` front end, standardised here."""
 
     def __init__(self, config: HarmonicTranscriberConfig | None = None):
@@ -131,7 +141,7 @@ class HarmonicTranscriber(nn.Module):
         """
         x = self.trunk(spectrum)  # (B, C, T, 88)
         if x.requires_grad:
-            x.register_hook(_channels_last)
+            x.register_hook(channels_last)
         b, _, t, _ = x.shape
         keys = self.heads(x).reshape(b, 4, FRAMES_PER_STEP, t, KEYS)
         keys = keys.transpose(2, 3).reshape(b, 4, t * FRAMES_PER_STEP, KEYS)
@@ -179,15 +189,9 @@ class HarmonicTranscriber(nn.Module):
         bias = (self.key_bias - norm.running_mean[:, None, None]) * scale[:, None, None] + norm.bias[:, None, None]
         return torch.relu(nn.functional.conv2d(x, (kernel * scale[:, None, None])[:, :, None]) + bias)
 
-    @torch.no_grad()
-    def standardise(self, mean: np.ndarray, deviation: np.ndarray):
-        """Set the input standardisation: (bins,) each, measured on training spectra."""
-        self.mean.copy_(torch.from_numpy(np.asarray(mean, dtype=np.float32)))
-        self.scale.copy_(torch.from_numpy(np.maximum(deviation, 0.5).astype(np.float32)))
 
-
-def _channels_last(gradient: Tensor) -> Tensor:
-    """The pedal's pooling hands back gradients in another memory order, which makes every layer below 4x slower."""
+def channels_last(gradient: Tensor) -> Tensor:
+    """Pooling hands back gradients in another memory order, which makes every layer below up to 4x slower."""
     return gradient.contiguous(memory_format=torch.channels_last)
 
 

@@ -29,11 +29,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from spartito.audio.features import BINS_PER_SEMITONE, bin_of_pitch, front_end
+from spartito.models.harmonic_transcriber import Standardised, channels_last
 from spartito.models.song_outputs import HIGHEST_VOICE, LOWEST_VOICE, QUALITIES, STRIDE
 
 __all__ = ["SongAnalyzer", "SongAnalyzerConfig"]
@@ -80,7 +80,7 @@ class SongAnalyzerConfig:
         return -(-max(harmony + rhythm, melody) // STRIDE) * STRIDE
 
 
-class SongAnalyzer(nn.Module):
+class SongAnalyzer(Standardised):
     """See the module's text. Input is the `default` front end, standardised here."""
 
     def __init__(self, config: SongAnalyzerConfig | None = None):
@@ -159,7 +159,7 @@ class SongAnalyzer(nn.Module):
         x = (spectrum - self.mean) / self.scale
         keys = self._keys(x)  # (B, C, 2T, 88)
         if keys.requires_grad:
-            keys.register_hook(_channels_last)
+            keys.register_hook(channels_last)
         classes = self._classes(keys)  # (B, H, T, 12)
         whole = torch.cat([classes.mean(3, keepdim=True), classes.amax(3, keepdim=True)], 1)  # (B, 2H, T, 1)
         nothing = self.nothing(whole)[..., 0]  # (B, 2, T)
@@ -223,17 +223,6 @@ class SongAnalyzer(nn.Module):
         silent = self.silent(torch.cat([x.mean(3, keepdim=True), x.amax(3, keepdim=True)], 1))
         both = torch.cat([silent, voiced], 3)  # (B, 2, 2T, 1 + voices)
         return both.permute(0, 3, 2, 1).reshape(b, high - low + 1, 2 * steps)
-
-    @torch.no_grad()
-    def standardise(self, mean: np.ndarray, deviation: np.ndarray):
-        """Set the input standardisation: (bins,) each, measured on training spectra."""
-        self.mean.copy_(torch.from_numpy(np.asarray(mean, dtype=np.float32)))
-        self.scale.copy_(torch.from_numpy(np.maximum(deviation, 0.5).astype(np.float32)))
-
-
-def _channels_last(gradient: Tensor) -> Tensor:
-    """Pooling hands back gradients in another memory order, which makes every layer below a quarter slower."""
-    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 class _Block(nn.Module):
