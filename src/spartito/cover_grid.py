@@ -22,7 +22,7 @@ Source
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,7 +30,9 @@ import numpy as np
 from spartito.analysis.beats import Beats, extrapolated
 from spartito.analysis.song import LOUDNESS_HOP, Analysis
 from spartito.errors import ParameterError
+from spartito.notes.hands import RIGHT
 from spartito.notes.notes import Notes
+from spartito.notes.two_hands import hand_tracks
 
 __all__ = [
     "Placed",
@@ -79,26 +81,31 @@ class SongGrid:
 class Placed:
     """Notes on the beats of a song; columns of shape (n,).
 
-    `onset` and `end` are beats of the grid, `within` is the onset counted from the beginning of its segment.
+    `onset` and `end` are beats of the grid, `within` is the onset counted from the beginning of its segment. Arrangers
+    that write dynamics and hands give `velocity` (1..127) and `hand` (`notes.hands`), too.
     """
 
     onset: np.ndarray
     end: np.ndarray
     pitch: np.ndarray
     within: np.ndarray
+    velocity: np.ndarray | None = None
+    hand: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.onset)
 
     def pick(self, chosen) -> Placed:
         """The notes that `chosen` ((n,) bool or indices) names."""
-        return Placed(self.onset[chosen], self.end[chosen], self.pitch[chosen], self.within[chosen])
+        return Placed(**{name: None if column is None else column[chosen] for name, column in vars(self).items()})
 
 
 def stack(*parts: Placed) -> Placed:
-    """All the notes together."""
-    columns = ("onset", "end", "pitch", "within")
-    return Placed(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+    """All the notes together; velocities and hands only where all parts have them."""
+    columns = {name: [getattr(part, name) for part in parts] for name in vars(parts[0])}
+    return Placed(
+        **{name: None if any(c is None for c in some) else np.concatenate(some) for name, some in columns.items()}
+    )
 
 
 # -- the beats to hear --------------------------------------------------------------------------------------
@@ -230,27 +237,44 @@ def with_tune(placed: Placed, tune: Placed) -> Placed:
     together = np.abs(tune.onset[sung] - placed.onset) < 1e-6
     interval = placed.pitch - tune.pitch[sung]
     over = together & (interval >= 0) & ((interval == 0) | (interval % 12 != 0))
-    return stack(placed.pick(~over), tune)
+    return stack(placed.pick(~over), _as_played(tune, placed))
+
+
+def _as_played(tune: Placed, placed: Placed) -> Placed:
+    """The tune with what `placed` says of touch and hands: as loud as its upper voice there, in the right hand."""
+    if placed.velocity is None or placed.hand is None or len(placed) == 0:
+        return tune
+    order = np.lexsort((-placed.pitch, placed.onset))
+    onset, first = np.unique(placed.onset[order], return_index=True)  # the highest note of each chord
+    velocity = np.round(np.interp(tune.onset, onset, placed.velocity[order][first])).astype(np.int64)
+    return replace(tune, velocity=velocity, hand=np.full(len(tune), RIGHT))
 
 
 # -- the time of the recording ------------------------------------------------------------------------------
 
 
 def to_notes(placed: Placed, times: np.ndarray, *, analysis: Analysis) -> Notes:
-    """Notes of one piano track in seconds; `times` (beats,) are those of the grid that `placed` counts in."""
+    """Notes in seconds, on one piano track or on those of the hands that `placed` names.
+
+    `times` (beats,) are those of the grid that `placed` counts in.
+    """
     onset = seconds_of(placed.onset, times)
     offset = np.minimum(seconds_of(placed.end, times), analysis.duration)
     kept = (onset >= -1e-6) & (onset < analysis.duration - NEAREST) & ~_silent(onset, analysis)
     kept &= (placed.pitch >= 0) & (placed.pitch < 128)
-    onset, offset, pitch = np.maximum(onset[kept], 0.0), offset[kept], placed.pitch[kept]
-    order = np.lexsort((-offset, onset, pitch))  # of two notes that begin together the longer comes first
-    onset, offset, pitch = onset[order], offset[order], pitch[order]
+    onset, offset, placed = np.maximum(onset[kept], 0.0), offset[kept], placed.pick(kept)
+    order = np.lexsort((-offset, onset, placed.pitch))  # of two notes that begin together the longer comes first
+    onset, offset, placed = onset[order], offset[order], placed.pick(order)
     first = np.ones(len(onset), dtype=bool)
-    first[1:] = (np.diff(pitch) != 0) | (np.diff(onset) > 1e-6)
-    onset, offset, pitch = onset[first], offset[first], pitch[first]
-    again = np.flatnonzero(np.diff(pitch) == 0)
+    first[1:] = (np.diff(placed.pitch) != 0) | (np.diff(onset) > 1e-6)
+    onset, offset, placed = onset[first], offset[first], placed.pick(first)
+    again = np.flatnonzero(np.diff(placed.pitch) == 0)
     offset[again] = np.minimum(offset[again], onset[again + 1])
-    return Notes.from_arrays(onset, offset, pitch, VELOCITY)
+    velocity = VELOCITY if placed.velocity is None else placed.velocity
+    if placed.hand is None:
+        return Notes.from_arrays(onset, offset, placed.pitch, velocity)
+    track = np.where(placed.hand == RIGHT, 0, 1)
+    return Notes.from_arrays(onset, offset, placed.pitch, velocity, track=track, tracks=hand_tracks())
 
 
 def _silent(onset: np.ndarray, analysis: Analysis) -> np.ndarray:

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from spartito.notes.hands import LEFT, RIGHT, named_hands, split_hands
+from spartito.notes.hands import RIGHT, named_hands, split_hands
 from spartito.notes.notes import CONTROL_DTYPE, Notes, Track
 from spartito.notes.quantize import chord_groups
 
-__all__ = ["in_two_hands", "piano_in_two_hands"]
+__all__ = ["hand_tracks", "in_two_hands", "piano_in_two_hands"]
 
 
 def in_two_hands(notes: Notes) -> Notes:
@@ -26,10 +26,7 @@ def in_two_hands(notes: Notes) -> Notes:
     hands = split_hands(together, np.maximum(notes.offset, together), notes.pitch.astype(np.int64), notes.onset)
     array = notes.array.copy()
     array["track"] = np.where(hands == RIGHT, 0, 1)
-    piano = notes.tracks[0]
-    names = {RIGHT: "right hand", LEFT: "left hand"}
-    tracks = tuple(replace(piano, name=names[hand], channel=-1) for hand in (RIGHT, LEFT))
-    return replace(notes, array=array, tracks=tracks)
+    return replace(notes, array=array, tracks=hand_tracks(notes.tracks[0]))
 
 
 def piano_in_two_hands(notes: Notes) -> Notes:
@@ -52,8 +49,13 @@ def piano_in_two_hands(notes: Notes) -> Notes:
             return found
         hands = np.full(len(array), RIGHT)  # no notes at all
     array["track"] = np.where(hands == RIGHT, 0, 1)
-    tracks = tuple(replace(piano, name=name) for name in ("right hand", "left hand"))
-    return replace(played, array=array, tracks=tracks)
+    return replace(played, array=array, tracks=hand_tracks(piano))
+
+
+def hand_tracks(piano: Track | None = None) -> tuple[Track, Track]:
+    """The tracks "right hand" (0) and "left hand" (1), otherwise like `piano`."""
+    piano = Track() if piano is None else piano
+    return tuple(replace(piano, name=name, channel=-1) for name in ("right hand", "left hand"))
 
 
 def _together(controls: list[np.ndarray]) -> np.ndarray:
