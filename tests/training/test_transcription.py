@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,9 @@ def test_targets_of_three_notes_by_hand():
     goal = job.targets(NOTES, np.array([[0.4, 0.9]]), first=0, frames=160, fps=FPS)
     assert {k: v.shape for k, v in goal.items()} == {
         "onset": (160, 88), "offset": (160, 88), "frame": (160, 88), "velocity": (160, 88), "pedal": (160,),
+        "offset_sure": (), "frame_sure": (160, 88),
     }  # fmt: skip
+    assert goal["offset_sure"] == 1 and goal["frame_sure"].all()
     key = 60 - 21
     # 0.5 s is frame 31.25: frames 31 and 32 lie 0.25 and 0.75 of 3.125 away
     assert goal["onset"][31, key] == pytest.approx(1 - 0.25 / 3.125)
@@ -36,6 +40,20 @@ def test_targets_move_with_crop_and_key_and_know_no_pedal():
     for name in ("onset", "offset", "frame", "velocity"):
         np.testing.assert_allclose(part[name][:, 3:], whole[name][40:100, :-3], atol=1e-6)
     assert (part["pedal"] == -1).all()
+
+
+def test_unknown_ends_leave_the_attack_and_silence_to_learn_from():
+    notes = np.array([[1.0, 3.0, 60, 64], [3.2, 3.3, 60, 64]])  # frames 62.5 to 187.5 and 200 to 206.25
+    goal = job.targets(notes, None, first=0, frames=320, fps=FPS, ends_known=False)
+    known = job.targets(notes, None, first=0, frames=320, fps=FPS)
+    assert goal["offset_sure"] == 0
+    for name in ("onset", "offset", "frame", "velocity"):
+        np.testing.assert_array_equal(goal[name], known[name])
+    sure = goal["frame_sure"][:, 60 - 21]
+    # In doubt from 0.3 s (18.75 frames) after the first stroke, not around the second stroke (196.9 to 203.1: it is
+    # too short to doubt its end only 0.3 s later), and until a second (62.5 frames) after its end.
+    assert np.flatnonzero(sure == 0).tolist() == [*range(82, 197), *range(204, 269)]
+    assert goal["frame_sure"][:, :39].all() and goal["frame_sure"][:, 40:].all()
 
 
 def test_perfect_curves_decode_to_the_notes():
@@ -75,6 +93,16 @@ def test_mixed_crops_hold_the_notes_and_energy_of_both():
     both = job.targets(NOTES[[0, 2]], None, first=0, frames=160, fps=FPS)
     for name in both:
         np.testing.assert_allclose(goal[name], both[name], err_msg=name)
+
+
+def test_a_mixed_crop_is_as_sure_as_its_less_certain_part():
+    held = job.targets(NOTES[2:], None, first=0, frames=160, fps=FPS)  # MIDI 64 from 0.48 to 2 s, ends known
+    vague = job.targets(np.array([[0.1, 0.9, 64, 64]]), None, first=0, frames=160, fps=FPS, ends_known=False)
+    quiet = np.full((160, 297), -9.0)
+    _, goal = job._mixed(quiet, held, quiet, vague, gain=0.0)
+    assert goal["offset_sure"] == 0
+    doubt = np.flatnonzero(goal["frame_sure"][:, 64 - 21] == 0)
+    assert doubt.tolist() == [*range(25, 30)]  # 0.4 s to 0.48 s: from then on the other surely sounds
 
 
 @pytest.fixture
@@ -120,6 +148,52 @@ def test_loss_falls_to_the_floor_for_right_answers_and_ignores_unknown_pedal(sto
         assert good[name] < 0.2 * bad[name]
     batch["pedal"] = torch.full_like(batch["pedal"], -1.0)
     assert terms(lambda _: (logits, torch.full_like(batch["pedal"], 9.0)), batch)["pedal"] == 0
+
+
+def test_ends_that_are_not_known_teach_nothing(tmp_path):
+    """The answer about ends may be anything; about attacks it may not."""
+    note = Notes.from_arrays([0.5], [1.5], [60])
+    add(tmp_path, "bank", np.ones(32_000, dtype=np.float32), note, pedal_known=True, ends_known=False)
+    (item,) = open_store(tmp_path)
+    assert not item.ends_known
+    recipe = job.CONFIGS["tiny"]
+    batch = job.batches([([item], 1.0)], recipe)(0)
+    terms = job.loss(recipe)
+    logits = torch.randn(2, 4, 124, 88, generator=torch.Generator().manual_seed(0))
+    other = logits.clone()
+    other[:, 1] += 3.0  # offset
+    other[:, 2] += 3.0 * (1 - batch["frame_sure"])
+    one, two = (terms(lambda _, x=x: (x, torch.zeros_like(batch["pedal"])), batch) for x in (logits, other))
+    assert one["offset"] == 0 and two["offset"] == 0
+    assert one["frame"] == two["frame"] > 0
+    assert one["onset"] > 0
+
+
+def test_partials_of_struck_keys():
+    onset = torch.zeros(1, 3, 88)
+    onset[0, 1, 40] = 0.5
+    onset[0, 2, 80] = 1.0  # its partials lie beyond the keys
+    assert job.partials_of(onset).nonzero().tolist() == [[0, 1, 40 + n] for n in (12, 19, 24, 28, 31, 34, 36)]
+
+
+def test_a_far_microphone_hears_later_and_more_of_the_room(store):
+    """At 343 m a note is heard a second after it was played."""
+    recipe = replace(job.CONFIGS["tiny"], room=1.0, mix=0.0, shift=0)
+    near, far = (_targets_at(store, recipe, distance) for distance in (0.0343, 34.3))
+    assert far.sum() > 0
+    first = [int(np.flatnonzero(x.numpy().max(axis=(0, 2)) > 0)[0]) for x in (near, far)]
+    assert first[0] - first[1] == pytest.approx(0.1 * FPS, abs=1)
+    sound = np.full((100, 297), -6.0, dtype=np.float32)
+    sound[50:] = job.FLOOR
+    tails = [job._in_a_room(sound, np.random.default_rng(0), distance=d)[51:].mean() for d in (0.3, 3.0)]
+    assert tails[1] > tails[0] + 1.0
+
+
+def _targets_at(store, recipe, distance: float):
+    """Onset targets of a batch heard at `distance` m."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "DISTANCE", (distance, distance))
+        return job.batches([(open_store(store, ["a"]), 1.0)], recipe)(1)["onset"]
 
 
 def test_recordings_are_chosen_by_length(tmp_path):

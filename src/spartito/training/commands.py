@@ -147,7 +147,7 @@ def prepare_banks(
             name = f"piano{seed:03d}-{session:04d}-{number:02d}"
             part, sound = _played(pieces, bank, rng, rooms=rooms, semitones=semitones)
             if len(part) >= LEAST_NOTES and not Path(store, f"{name}.npy").exists():
-                add(store, name, sound, part, pedal_known=True)
+                add(store, name, sound, part, pedal_known=True, ends_known=False)  # dampers are only imitated
             seconds += part.duration
         session += 1
         report(f"{bank.name}: {seconds / 3600:.2f} h of {hours:g} h")

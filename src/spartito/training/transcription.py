@@ -28,6 +28,13 @@ from spartito.training.loop import LoopConfig
 __all__ = ["CONFIGS", "TranscriptionRecipe", "batches", "loss", "make_validation", "targets"]
 
 SLOPE = 0.05  # s: the regression targets fall from 1 to 0 over this distance (Kong et al. 2021)
+ATTACK = 0.3  # s after an onset during which a key surely sounds, whatever its ends are like
+DYING = 1.0  # s after an end until a key is surely silent, whatever its ends are like
+PARTIALS = (12, 19, 24, 28, 31, 34, 36)  # semitones from a key to those it is mistaken for
+SOUND = 343.0  # m/s
+DISTANCE = (0.3, 6.0)  # m from the strings to a microphone in a room
+CRITICAL = (1.0, 6.0)  # m at which the sound of the room is as strong as the direct one
+WETTEST = 2.0  # energy of the room relative to the direct sound
 FLOOR = float(np.log(LOG_FLOOR))
 NEPER = float(np.log(10) / 20)  # natural logarithms per decibel
 
@@ -59,10 +66,12 @@ class TranscriptionRecipe:
     mask: float = 0.3
     """Share of crops that lose one or two bands of up to a third of an octave."""
     room: float = 0.6
-    """Share of crops that get reverberation."""
+    """Share of crops that get reverberation, and with it the way of the sound to the microphone."""
     noise: float = 0.5
     """Share of crops that get background noise."""
     onset_weight: float = 3.0
+    partial_weight: float = 1.0
+    """Added weight of the onset curve of keys that are partials of a key struck at that moment."""
     offset_weight: float = 1.5
     frame_weight: float = 1.0
     velocity_weight: float = 4.0
@@ -92,7 +101,14 @@ CONFIGS = {
 
 
 def targets(
-    notes: np.ndarray, pedal: np.ndarray | None, *, first: int, frames: int, fps: float, shift: int = 0
+    notes: np.ndarray,
+    pedal: np.ndarray | None,
+    *,
+    first: int,
+    frames: int,
+    fps: float,
+    shift: int = 0,
+    ends_known: bool = True,
 ) -> dict[str, np.ndarray]:
     """What the network should say about the frames `first` ... `first + frames - 1` of a recording.
 
@@ -103,11 +119,14 @@ def targets(
     pedal : np.ndarray, shape=(m, 2), or None where unknown
     shift : int
         Semitones by which the spectrum is transposed.
+    ends_known : bool
+        Whether `offset` is to be learnt, and `frame` where it depends on how notes end.
 
     Returns
     -------
     dict
-        `onset`, `offset`, `frame`, `velocity` (frames, 88) float32; `pedal` (frames,) float32, -1 where unknown.
+        `onset`, `offset`, `frame`, `velocity` (frames, 88) float32; `pedal` (frames,) float32, -1 where unknown;
+        `offset_sure` () and `frame_sure` (frames, 88), 1 where these are to be learnt and 0 elsewhere.
     """
     reach = SLOPE * fps  # frames
     begin, end = notes[:, 0] * fps - first, notes[:, 1] * fps - first
@@ -116,12 +135,11 @@ def targets(
     begin, end, key, velocity = begin[heard], end[heard], key[heard], notes[heard, 3] / 127.0
     onset, loudness = _triangles(begin, key, frames, reach, velocity)
     offset, _ = _triangles(end, key, frames, reach, velocity)
-    change = np.zeros((frames + 1, KEYS), dtype=np.int32)
-    on = np.clip(np.ceil(begin).astype(np.int64), 0, frames)
-    off = np.clip(np.maximum(np.ceil(end).astype(np.int64), on + 1), 0, frames)
-    np.add.at(change, (on, key), 1)
-    np.add.at(change, (off, key), -1)
-    sounding = np.cumsum(change[:-1], axis=0) > 0
+    sounding = _between(begin, end, key, frames)
+    sure = np.ones((frames, KEYS), dtype=bool)
+    if not ends_known:
+        doubtful = np.minimum(begin + ATTACK * fps, end - reach)
+        sure = ~_between(doubtful, end + DYING * fps, key, frames) | _between(begin - reach, doubtful, key, frames)
     down = np.full(frames, -1.0, dtype=np.float32)
     if pedal is not None:
         times = (first + np.arange(frames)) / fps
@@ -133,7 +151,19 @@ def targets(
         "frame": sounding.astype(np.float32),
         "velocity": loudness,
         "pedal": down,
+        "offset_sure": np.float32(ends_known),
+        "frame_sure": sure.astype(np.float32),
     }
+
+
+def _between(begin: np.ndarray, end: np.ndarray, key: np.ndarray, frames: int) -> np.ndarray:
+    """(frames, 88) bool: inside any of the spans `begin` to `end` (in frames) of that key, each at least one frame."""
+    change = np.zeros((frames + 1, KEYS), dtype=np.int32)
+    on = np.clip(np.ceil(begin).astype(np.int64), 0, frames)
+    off = np.clip(np.maximum(np.ceil(end).astype(np.int64), on + 1), 0, frames)
+    np.add.at(change, (on, key), 1)
+    np.add.at(change, (off, key), -1)
+    return np.cumsum(change[:-1], axis=0) > 0
 
 
 def _triangles(centre, key, frames: int, reach: float, value) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +201,7 @@ def batches(
     lengths = [np.array([item.frames for item in items], dtype=np.float64) for items, _ in pools]
     odds = [length / length.sum() for length in lengths]
 
-    def crop(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def crop(rng: np.random.Generator, late: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         pool = rng.choice(len(pools), p=shares)
         item = pools[pool][0][rng.choice(len(odds[pool]), p=odds[pool])]
         first = int(rng.integers(0, max(1, item.frames - frames)))
@@ -183,14 +213,17 @@ def batches(
         bent = np.interp(np.arange(width), np.linspace(0, width - 1, 6), rng.normal(0.0, recipe.warp, 6))
         tuning = shift * BINS_PER_SEMITONE + rng.uniform(-recipe.detune, recipe.detune)
         spectrum = _transposed(spectrum, tuning + bent)
-        goal = targets(item.notes, item.pedal, first=first, frames=frames, fps=fps, shift=shift)
+        struck = item.notes - np.array([late, late, 0.0, 0.0])  # what is heard now was played `late` s ago
+        goal = targets(struck, item.pedal, first=first, frames=frames, fps=fps, shift=shift, ends_known=item.ends_known)
         return spectrum, goal
 
     def sample(rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        spectrum, goal = crop(rng)
+        distance = float(np.exp(rng.uniform(*np.log(DISTANCE)))) if rng.random() < recipe.room else 0.0
+        late = distance / SOUND
+        spectrum, goal = crop(rng, late)
         if rng.random() < recipe.mix:
-            spectrum, goal = _mixed(spectrum, goal, *crop(rng), gain=rng.uniform(-12.0, 0.0))
-        return _coloured(spectrum, rng, recipe), goal
+            spectrum, goal = _mixed(spectrum, goal, *crop(rng, late), gain=rng.uniform(-12.0, 0.0))
+        return _coloured(spectrum, rng, recipe, distance=distance), goal
 
     def batch_at(index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([recipe.loop.seed, index])
@@ -219,11 +252,14 @@ def _mixed(spectrum, goal, other, other_goal, *, gain: float) -> tuple[np.ndarra
     second = other_goal["onset"] > goal["onset"]
     both["velocity"] = np.where(second, other_goal["velocity"], goal["velocity"])
     both["pedal"] = np.full_like(goal["pedal"], -1.0)  # one pedal cannot answer for two pianos
+    both["offset_sure"] = np.minimum(goal["offset_sure"], other_goal["offset_sure"])
+    on = np.maximum(goal["frame"] * goal["frame_sure"], other_goal["frame"] * other_goal["frame_sure"])
+    both["frame_sure"] = np.maximum(on, np.minimum(goal["frame_sure"], other_goal["frame_sure"]))
     return 0.5 * np.logaddexp(2 * spectrum, 2 * (other + np.float32(gain * NEPER))), both
 
 
-def _coloured(spectrum: np.ndarray, rng: np.random.Generator, recipe: TranscriptionRecipe) -> np.ndarray:
-    """Another room, microphone, level and background."""
+def _coloured(spectrum: np.ndarray, rng: np.random.Generator, recipe: TranscriptionRecipe, *, distance: float):
+    """(frames, bins): another room (where `distance` in m is not 0), microphone, level and background."""
     bins = spectrum.shape[1]
     knots = np.linspace(0, bins - 1, 8)
     response = np.interp(np.arange(bins), knots, rng.normal(0.0, recipe.equaliser, len(knots)))
@@ -232,8 +268,8 @@ def _coloured(spectrum: np.ndarray, rng: np.random.Generator, recipe: Transcript
         for _ in range(rng.integers(1, 3)):
             first = rng.integers(0, bins - 12)
             response[first : first + rng.integers(4, 13)] = -100.0
-    if rng.random() < recipe.room:
-        spectrum = _in_a_room(spectrum, rng)
+    if distance > 0:
+        spectrum = _in_a_room(spectrum, rng, distance=distance)
     spectrum = spectrum + (response * NEPER).astype(np.float32)
     if rng.random() < recipe.noise:
         slope = -0.5 * np.linspace(0, np.log(2) * bins / (12 * BINS_PER_SEMITONE), bins)  # pink: -3 dB an octave
@@ -247,8 +283,11 @@ def _rayleigh(rng: np.random.Generator, shape) -> np.ndarray:
     return np.sqrt(rng.standard_exponential(shape, dtype=np.float32) + 1e-3)
 
 
-def _in_a_room(spectrum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Energy that decays exponentially after every frame, faster in the treble, added to the direct sound."""
+def _in_a_room(spectrum: np.ndarray, rng: np.random.Generator, *, distance: float) -> np.ndarray:
+    """Energy that decays exponentially after every frame, faster in the treble, added to the direct sound.
+
+    The farther the microphone (`distance` in m), the stronger the room.
+    """
     frames, bins = spectrum.shape
     fps = front_end("default").fps
     seconds = rng.uniform(0.3, 1.8) * np.linspace(1.2, 0.6, bins)  # to -60 dB
@@ -259,7 +298,8 @@ def _in_a_room(spectrum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for i in range(frames):  # a recursion; each step works on all bins
         tail[i] = state
         state = keep * (state + energy[i])
-    wet = 10 ** rng.uniform(-2.0, 0.0) * (1 - keep) / keep  # energy of the room relative to the direct sound
+    reverberant = min(WETTEST, (distance / np.exp(rng.uniform(*np.log(CRITICAL)))) ** 2)
+    wet = reverberant * (1 - keep) / keep  # energy of the room relative to the direct sound
     return 0.5 * np.log(energy + wet.astype(np.float32) * tail + 1e-12)
 
 
@@ -267,7 +307,10 @@ def _in_a_room(spectrum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def loss(recipe: TranscriptionRecipe) -> Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]:
-    """Weighted cross-entropies; velocity only near onsets, pedal only where it is known."""
+    """Weighted cross-entropies; velocity only near onsets, pedal and ends of notes only where they are known.
+
+    Most false notes are partials of notes struck at the same moment: there the onset curve counts more, struck or not.
+    """
 
     def terms(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         keys, pedal = network(batch["spectrum"])
@@ -275,17 +318,31 @@ def loss(recipe: TranscriptionRecipe) -> Callable[[nn.Module, dict[str, Tensor]]
         entropy = nn.functional.binary_cross_entropy_with_logits
         near = batch["onset"]
         loudness = entropy(velocity, batch["velocity"], weight=near, reduction="sum") / near.sum().clamp(min=1.0)
+        weight = 1.0 + recipe.partial_weight * partials_of(batch["onset"])
+        learnt = batch["offset_sure"][:, None, None].expand_as(offset)
         known = (batch["pedal"] >= 0).float()
         down = entropy(pedal.float(), batch["pedal"].clamp(min=0), weight=known, reduction="sum")
         return {
-            "onset": recipe.onset_weight * KEYS * entropy(onset, batch["onset"]),
-            "offset": recipe.offset_weight * KEYS * entropy(offset, batch["offset"]),
-            "frame": recipe.frame_weight * KEYS * entropy(frame, batch["frame"]),
+            "onset": recipe.onset_weight * KEYS * entropy(onset, batch["onset"], weight=weight),
+            "offset": recipe.offset_weight * KEYS * mean_where(learnt, offset, batch["offset"]),
+            "frame": recipe.frame_weight * KEYS * mean_where(batch["frame_sure"], frame, batch["frame"]),
             "velocity": recipe.velocity_weight * loudness,
             "pedal": recipe.pedal_weight * down / known.sum().clamp(min=1.0),
         }
 
     return terms
+
+
+def mean_where(sure: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+    """Mean cross-entropy where `sure` is 1; 0 where it is nowhere."""
+    entropy = nn.functional.binary_cross_entropy_with_logits(logits, target, weight=sure, reduction="sum")
+    return entropy / sure.sum().clamp(min=1.0)
+
+
+def partials_of(onset: Tensor) -> Tensor:
+    """(..., 88) of 0 and 1: keys on which a partial lies of a key whose onset target (..., 88) is not 0."""
+    struck = (onset > 0).to(onset.dtype)
+    return torch.stack([nn.functional.pad(struck[..., :-above], (above, 0)) for above in PARTIALS]).amax(dim=0)
 
 
 # -- validation -----------------------------------------------------------------------------------------------

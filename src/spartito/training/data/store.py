@@ -1,8 +1,8 @@
 """Spectra and notes of many recordings on disk, for training that never decodes audio twice.
 
 A store is a folder. For each recording it holds `<name>.npy`, the `default` spectrum in float16 (62.5 frames a
-second), and `<name>.npz` with its notes as they sound and its pedal. The spectra are memory-mapped: a crop costs one
-read of its rows, and the operating system keeps what fits.
+second), and `<name>.npz` with its notes as they sound, its pedal, and whether the ends of its notes can be learnt from.
+The spectra are memory-mapped: a crop costs one read of its rows, and the operating system keeps what fits.
 """
 
 from __future__ import annotations
@@ -33,19 +33,25 @@ class Item:
     spectrum: np.ndarray  # (frames, bins) float16, memory-mapped
     notes: np.ndarray  # (n, 4) float64, sorted by onset: onset s, offset s (sounding), pitch, velocity
     pedal: np.ndarray | None  # (m, 2) seconds; None where the labels do not tell
+    ends_known: bool = True  # False where notes do not die away as on a real piano
 
     @property
     def frames(self) -> int:
         return len(self.spectrum)
 
 
-def add(folder: Path, name: str, samples: np.ndarray, notes: Notes, *, pedal_known: bool) -> None:
-    """Analyse `samples` ((n,) float32, 16 kHz mono) at the reference level and keep them under `name`."""
+def add(
+    folder: Path, name: str, samples: np.ndarray, notes: Notes, *, pedal_known: bool, ends_known: bool = True
+) -> None:
+    """Analyse `samples` ((n,) float32, 16 kHz mono) at the reference level and keep them under `name`.
+
+    `ends_known=False` says that notes end otherwise than on a piano: a transcriber is not to learn ends from them.
+    """
     sounding = notes.sounding()
     table = np.column_stack([sounding.onset, sounding.offset, sounding.pitch, sounding.velocity])
     table = table[table[:, 1] > table[:, 0]]
     with atomic_path(Path(folder, f"{name}.npz")) as path, path.open("wb") as file:
-        np.savez(file, notes=table, pedal=notes.pedal, pedal_known=pedal_known)
+        np.savez(file, notes=table, pedal=notes.pedal, pedal_known=pedal_known, ends_known=ends_known)
     with atomic_path(Path(folder, f"{name}.npy")) as path, path.open("wb") as file:
         np.save(file, spectrum(samples, front_end("default"), gain=reference_gain(samples, RATE)).astype(np.float16))
 
@@ -63,8 +69,9 @@ def open_store(folder: Path, names: Iterable[str] | None = None) -> list[Item]:
         with np.load(path) as labels:
             pedal = labels["pedal"] if labels["pedal_known"] else None
             notes = labels["notes"]
+            ends_known = bool(labels["ends_known"]) if "ends_known" in labels else True  # older stores do not say
         spectrum = np.load(path.with_suffix(".npy"), mmap_mode="r")
-        items.append(Item(path.stem, spectrum, notes, pedal))
+        items.append(Item(path.stem, spectrum, notes, pedal, ends_known))
     if not items:
         raise ParameterError(
             f"{folder} holds no prepared recordings: run  spartito train transcription --prepare  first"
