@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from spartito.analysis.song import Analysis, Chord, beats_of, contiguous, read_beats, read_lab
+from spartito.analysis.song import Analysis, Chord, beats_of, contiguous, read_beats, read_lab, read_pitch
 from spartito.errors import NotesError, ParameterError
 
 
@@ -194,3 +194,13 @@ def test_an_odd_bar_alone_is_no_change_of_metre():
 def test_beats_out_of_order_are_refused():
     with pytest.raises(ParameterError, match="beat 3"):
         beats_of([0.0, 1.0, 0.9], [0, 1, 2])
+
+
+def test_pitch_curves(tmp_path):
+    (tmp_path / "voice.csv").write_text("# a singer\n0.00,220.0\n0.01,nan\n0.02\n0.03,-221.5\n")
+    curve = read_pitch(tmp_path / "voice.csv")
+    np.testing.assert_array_equal(curve, [[0.0, 220.0], [0.01, np.nan], [0.02, 0.0], [0.03, -221.5]])
+    for text in ("", "0.1,220\n0.1,221\n", "zero 220\n"):
+        (tmp_path / "wrong.csv").write_text(text)
+        with pytest.raises(NotesError, match="wrong.csv"):
+            read_pitch(tmp_path / "wrong.csv")

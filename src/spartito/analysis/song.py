@@ -34,6 +34,7 @@ __all__ = [
     "contiguous",
     "read_beats",
     "read_lab",
+    "read_pitch",
 ]
 
 SCHEMA_VERSION = 1
@@ -431,3 +432,16 @@ def read_lab(path: str | os.PathLike) -> tuple[Chord, ...]:
     if not chords:
         raise NotesError(f"{path} holds no chords")
     return tuple(chords)
+
+
+def read_pitch(path: str | os.PathLike) -> np.ndarray:
+    """(n, 2) seconds and hertz of a pitch curve: a line of both per sample; nothing, 0, a negative number: no voice."""
+    rows = []
+    for number, fields in _lines(path):
+        try:
+            rows.append((float(fields[0]), float(fields[1]) if len(fields) > 1 else 0.0))
+        except ValueError as error:
+            raise NotesError(f"{path}, line {number}: a line is: seconds, hertz") from error
+    if not rows or (np.diff(np.array(rows)[:, 0]) <= 0).any():
+        raise NotesError(f"{path} is no pitch curve: times that rise and hertz, a line each")
+    return np.array(rows)
