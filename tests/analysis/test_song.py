@@ -202,5 +202,5 @@ def test_pitch_curves(tmp_path):
     np.testing.assert_array_equal(curve, [[0.0, 220.0], [0.01, np.nan], [0.02, 0.0], [0.03, -221.5]])
     for text in ("", "0.1,220\n0.1,221\n", "zero 220\n"):
         (tmp_path / "wrong.csv").write_text(text)
-        with pytest.raises(NotesError, match="wrong.csv"):
+        with pytest.raises(NotesError, match=r"wrong\.csv"):
             read_pitch(tmp_path / "wrong.csv")
