@@ -205,9 +205,7 @@ class KeyEncoder(nn.Module):
 
     def forward(self, frames: Tensor, chords: Tensor | None, condition: Tensor | None) -> Tensor:
         """(B, 32, 88, 6) logits: begins here, then one per duration bit."""
-        unsure = frames[:, :DOUBTED].clamp(LEAST, 1.0 - LEAST)
-        logits = 1.0 - (unsure.log() - (1.0 - unsure).log()) / LEAST_LOGIT  # 0 .. 2
-        x = self.frames(F.pad(torch.cat([frames, logits], dim=1), (0, 0, 0, 4)))  # (B, C, 32, 88)
+        x = self.frames(F.pad(torch.cat([frames, as_doubted(frames)], dim=1), (0, 0, 0, 4)))  # (B, C, 32, 88)
         x = x + (self.step + self.key).to(x.dtype)
         planes = []
         if chords is not None:
@@ -222,6 +220,12 @@ class KeyEncoder(nn.Module):
         for part in self.rounds:
             x = part(x)
         return self.out(x).permute(0, 2, 3, 1)
+
+
+def as_doubted(frames: Tensor) -> Tensor:
+    """Logits of onset and frame of (B, channels, T, 88) frames, scaled to 0..2: (B, 2, T, 88)."""
+    unsure = frames[:, :DOUBTED].clamp(LEAST, 1.0 - LEAST)
+    return 1.0 - (unsure.log() - (1.0 - unsure).log()) / LEAST_LOGIT
 
 
 class KeyRound(nn.Module):
