@@ -179,3 +179,15 @@ def analysis(
         report=typer.echo,
     )
     typer.echo(f"model: {folder}")
+
+
+@app.command("styles")
+def styles(
+    pop909: Annotated[Path, typer.Argument(help="POP909, the folder that holds its songs.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File for styles and the style of each song (JSON).")],
+    count: Annotated[int, typer.Option(help="Styles.")] = 7,
+):
+    """Find styles of arrangements, and the limits of the controls, in the training songs of POP909."""
+    from spartito.training.styles import write_styles
+
+    write_styles(pop909, output, count=count, report=typer.echo)
