@@ -5,6 +5,8 @@
 Job
     `song_notes` gives an arrangement of POP909 on the grid with hands. From the windows of all of them `limits` finds
     the quintiles that `notes.attributes` keeps as `EDGES`; from their song vectors `fit_styles` finds the styles.
+    `reduced` gives an easier version of an arrangement: hardly a song of POP909 is easy, so the lower levels of
+    difficulty can only be learnt from what `notes.simplify` makes of them.
 
 Method
     Song vectors are standardised; k-means (S. P. Lloyd, 1982) from seeds that lie far apart (D. Arthur and
@@ -20,11 +22,15 @@ from pathlib import Path
 
 import numpy as np
 
+from spartito.analysis.beats import Beats
 from spartito.errors import ParameterError, SpartitoError
 from spartito.files import atomic_path
 from spartito.notes.attributes import EDGES, LEFT_HAND, RIGHT_HAND, measures_of_windows, vector_of, windows_of_piece
-from spartito.notes.hands import RIGHT, split_hands
-from spartito.notes.styles import Styles, named
+from spartito.notes.hands import LEFT, RIGHT, split_hands
+from spartito.notes.notes import Notes
+from spartito.notes.simplify import simplify
+from spartito.notes.styles import Styles, grid_notes, named
+from spartito.notes.two_hands import hand_tracks
 from spartito.training.data.pop909 import (
     STEPS,
     TRACKS,
@@ -36,12 +42,13 @@ from spartito.training.data.pop909 import (
     seconds_of,
 )
 
-__all__ = ["fit_styles", "k_means", "limits", "pop_songs", "song_notes", "write_styles"]
+__all__ = ["fit_styles", "k_means", "limits", "pop_songs", "reduced", "song_notes", "write_styles"]
 
 STYLES = 7
 STARTS, ROUNDS = 20, 100  # of k-means
 SEED = 909
 FARTHEST = 3.0  # standard deviations: what lies farther counts as that far
+BEAT = 60 / 74  # seconds of a beat of POP909, median: how fast the notes of a reduced piece pass
 NARROWEST = 0.05  # a measure that varies less over songs is not blown up
 
 Report = Callable[[str], None]
@@ -77,6 +84,23 @@ def pop_songs(root: Path, *, split: str = "train", report: Report = print) -> It
                 yield song.name, notes[notes[:, 0] >= 0]
         except SpartitoError as error:
             report(f"{folder.name}: {error}")
+
+
+def reduced(notes: np.ndarray, positions: np.ndarray, level: int) -> np.ndarray:
+    """(m, 5) int: a piece on the grid brought to a level of difficulty by `notes.simplify`.
+
+    `notes` (k, 5) count their steps from the first of the beats whose places in the bar are `positions` ((beats,)).
+    """
+    if len(notes) == 0:
+        return np.zeros((0, 5), dtype=np.int64)
+    places = np.arange(len(positions) + 1)
+    beats = Beats(BEAT * places, places, np.append(positions, 0), ((0, int(max(positions)) + 1, 4),))
+    start, stop = (BEAT / STEPS * step for step in (notes[:, 0], notes[:, 0] + notes[:, 1]))
+    track = np.where(notes[:, 4] == RIGHT_HAND, RIGHT, LEFT)
+    piano = Notes.from_arrays(start, stop, notes[:, 2], notes[:, 3], track=track, tracks=hand_tracks())
+    made = grid_notes(simplify(piano, beats, difficulty=level), beats)
+    made[:, 0] += STEPS * int(np.argmax(beats.positions == 0))  # `grid_notes` counts from the first downbeat
+    return made
 
 
 def limits(measures: list[dict[str, np.ndarray]]) -> dict[str, tuple[float, ...]]:
