@@ -54,6 +54,9 @@ def test_unknown_ends_leave_the_attack_and_silence_to_learn_from():
     # too short to doubt its end only 0.3 s later), and until a second (62.5 frames) after its end.
     assert np.flatnonzero(sure == 0).tolist() == [*range(82, 197), *range(204, 269)]
     assert goal["frame_sure"][:, :39].all() and goal["frame_sure"][:, 40:].all()
+    part = job.targets(notes, None, first=230, frames=60, fps=FPS, ends_known=False)  # after both have ended
+    np.testing.assert_array_equal(part["frame_sure"], goal["frame_sure"][230:290])
+    assert part["frame"].max() == 0
 
 
 def test_perfect_curves_decode_to_the_notes():

@@ -131,7 +131,7 @@ def targets(
     reach = SLOPE * fps  # frames
     begin, end = notes[:, 0] * fps - first, notes[:, 1] * fps - first
     key = notes[:, 2].astype(np.int64) - LOWEST_KEY + shift
-    heard = (end > -reach) & (begin < frames + reach) & (key >= 0) & (key < KEYS)
+    heard = (end > -DYING * fps) & (begin < frames + reach) & (key >= 0) & (key < KEYS)
     begin, end, key, velocity = begin[heard], end[heard], key[heard], notes[heard, 3] / 127.0
     onset, loudness = _triangles(begin, key, frames, reach, velocity)
     offset, _ = _triangles(end, key, frames, reach, velocity)
@@ -159,10 +159,10 @@ def targets(
 def _between(begin: np.ndarray, end: np.ndarray, key: np.ndarray, frames: int) -> np.ndarray:
     """(frames, 88) bool: inside any of the spans `begin` to `end` (in frames) of that key, each at least one frame."""
     change = np.zeros((frames + 1, KEYS), dtype=np.int32)
-    on = np.clip(np.ceil(begin).astype(np.int64), 0, frames)
-    off = np.clip(np.maximum(np.ceil(end).astype(np.int64), on + 1), 0, frames)
-    np.add.at(change, (on, key), 1)
-    np.add.at(change, (off, key), -1)
+    on = np.ceil(begin).astype(np.int64)
+    off = np.maximum(np.ceil(end).astype(np.int64), on + 1)
+    np.add.at(change, (np.clip(on, 0, frames), key), 1)
+    np.add.at(change, (np.clip(off, 0, frames), key), -1)
     return np.cumsum(change[:-1], axis=0) > 0
 
 
