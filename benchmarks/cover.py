@@ -191,13 +191,12 @@ def run_peer(command: str, audio: Path) -> Notes:
 def arranger(model: str) -> Callable:
     """`cover` with one model; 'a2s --auto' is its autoregressive mode."""
     from spartito import cover
-    from spartito.arrangement import open_arranger
+    from spartito.cover_arrangers import open_arranger
 
-    name, auto = model.removesuffix(" --auto"), model.endswith(" --auto")
-    opened = name if auto else open_arranger(name)[0]
+    opened = open_arranger(model.removesuffix(" --auto"), auto=model.endswith(" --auto"))
 
     def arrange(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
-        return cover(excerpt.audio, model=opened, auto=auto, analysis=analysis, melody=melody, perform=False)
+        return cover(excerpt.audio, model=opened, analysis=analysis, melody=melody, perform=False)
 
     return arrange
 

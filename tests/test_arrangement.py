@@ -10,8 +10,9 @@ import pytest
 import spartito
 from frame import shipped
 from songs import RATE, FakeArranger, analysis, band
-from spartito.arrangement import CoverWarning, open_arranger, transposed, variant_name
+from spartito.arrangement import CoverWarning, transposed
 from spartito.audio.audio import Audio
+from spartito.cover_arrangers import open_arranger, variant_name
 from spartito.errors import ModelError, ParameterError
 from spartito.models import arranger_input
 

@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ import soundfile
 import spartito
 from frame import run_cli, shipped, write_beeps
 from songs import RATE, FakeArranger, analysis, band, fake_analyze, write_song
-from spartito import outputs_songs
+from spartito import cover_variants, outputs_songs
 from spartito.audio.io import save_audio
+from spartito.cover_arrangers import open_arranger
+from spartito.cover_variants import Variant
 from spartito.models import arranger_input
-from spartito.outputs_songs import Variant
 
 
 @pytest.fixture
@@ -43,7 +45,11 @@ def calls(monkeypatch):
 def arranger(monkeypatch):
     """An arranger in the place of every model's."""
     fake = FakeArranger([(4, 72, 2), (6, 50, 4)])
-    monkeypatch.setattr(outputs_songs, "open_variant", lambda variant, device: (fake, fake if variant.auto else None))
+    monkeypatch.setattr(
+        cover_variants,
+        "open_variant",
+        lambda variant, device: open_arranger((fake, fake if variant.auto else None), compat=variant.compat),
+    )
     heard = lambda samples, **_: arranger_input.Heard(np.zeros((4, len(samples) // 256, 88)), 62.5)  # noqa: E731
     monkeypatch.setattr(arranger_input, "listen", heard)
     return fake
@@ -205,7 +211,14 @@ def test_names_of_the_original_in_compat(tmp_path, capfd, calls, arranger):
 
 def test_all_models_that_are_here(tmp_path, capfd, calls, arranger, monkeypatch):
     here = (Variant(), Variant(auto=True), Variant("supervised"))
-    monkeypatch.setattr(outputs_songs, "present_variants", lambda: (here, (Variant("a2s-nochd"), Variant(alt=True))))
+    monkeypatch.setattr(
+        cover_variants,
+        "present_variants",
+        lambda *, compat: (
+            tuple(replace(variant, compat=compat) for variant in here),
+            (Variant("a2s-nochd"), Variant(alt=True)),
+        ),
+    )
     source = write_song(tmp_path / "song.wav")
     status, out, err = run_cli(
         capfd, "cover", source, "--model", "all", "-f", "mid,json", "-o", tmp_path / "out", "--json"
@@ -220,18 +233,20 @@ def test_all_models_that_are_here(tmp_path, capfd, calls, arranger, monkeypatch)
         "model-a2s-auto-False-alt-False.mid", "model-a2s-auto-True-alt-False.mid",
         "model-supervised-auto-False-alt-False.mid",
     ]  # fmt: skip
-    monkeypatch.setattr(outputs_songs, "present_variants", lambda: ((), (Variant(),)))
+    monkeypatch.setattr(cover_variants, "present_variants", lambda *, compat: ((), (Variant(),)))
     status, _, err = run_cli(capfd, "cover", source, "--model", "all")
     assert status == 2 and "chords" in err
 
 
 def test_variants_are_those_of_the_published_program(monkeypatch):
-    present, missing = outputs_songs.present_variants()
+    present, missing = cover_variants.present_variants(compat=True)
     labels = sorted(variant.label for variant in present + missing)
     assert labels == [
         "a2s", "a2s-alt", "a2s-alt-auto", "a2s-auto", "a2s-nochd", "a2s-nochd-auto", "supervised", "supervised+kl",
     ]  # fmt: skip
-    assert (Variant() in present) == shipped("a2s")
+    assert (Variant(compat=True) in present) == shipped("a2s")
+    every = sum(cover_variants.present_variants(), ())
+    assert {variant.label for variant in every} == {*labels, "tokens"}
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
     song -> analysis (beats, chords, tune) -> what is heard at each beat -> arranger -> grid -> notes in seconds
          -> as easy or as dense as asked for -> hands -> dynamics, pedal, timing -> tempo map
 
-Second 0 of the result is second 0 of the recording. An arranger answers for each bar on a grid of sixteenths
-(`cover_grid`); what leads from there to the notes of a pianist is the work of `notes.simplify`, `notes.two_hands` and
-`render.perform`. `compat=True` goes the way of the published program, its habits included (`cover_compat`).
+Second 0 of the result is second 0 of the recording. `prepared` gathers what is known of a song, `cover_arrangers` holds
+those who arrange it; what leads from their notes to those of a pianist is the work of `notes.simplify`,
+`notes.two_hands` and `render.perform`. `compat=True` goes the way of the published program, its habits included
+(`cover_compat`).
 """
 
 from __future__ import annotations
@@ -24,31 +25,14 @@ from spartito.analysis.harte import encode
 from spartito.analysis.harte import transpose as transpose_chord
 from spartito.analysis.song import Analysis, Chord, read_lab
 from spartito.audio.audio import Audio
-from spartito.cover_chords import block_chords
-from spartito.cover_grid import SongGrid, on_grid, place, served_beats, song_grid, to_notes, with_tune
-from spartito.errors import ModelError, ParameterError
-from spartito.models.pianotree import notes_of
+from spartito.cover_arrangers import BATCH, MELODY, Piece, SongArranger, Wish, open_arranger
+from spartito.cover_styles import StylePlan, parse_controls, parse_styles
+from spartito.errors import ParameterError
 from spartito.notes.notes import Notes
 from spartito.notes.tempo import KeySignature
 
-__all__ = [
-    "CHORDS",
-    "MELODY",
-    "CoverWarning",
-    "Stopwatch",
-    "cover",
-    "mono_at",
-    "open_arranger",
-    "song_analysis",
-    "stored_analysis",
-    "transposed",
-    "variant_name",
-]
+__all__ = ["CoverWarning", "Stopwatch", "cover", "prepared", "stored_analysis", "transposed", "wished"]
 
-CHORDS = "chords"  # the arranger that needs no weights
-MELODY = ("include", "omit")
-LISTENING_RATE = 16_000  # hertz, of the transcriber
-BATCH = 256  # segments arranged at once
 STAGES = {"analysis": 0.5, "separation": 0.1, "listening": 0.25, "arranging": 0.1, "notes": 0.05}  # of the work
 
 
@@ -80,7 +64,7 @@ class Stopwatch:
 
 
 def cover(
-    source: str | os.PathLike | Audio,
+    source: str | os.PathLike | Audio | Piece,
     *,
     model="a2s",
     analysis: Analysis | str | os.PathLike | None = None,
@@ -91,6 +75,9 @@ def cover(
     compat: bool = False,
     hop: int | None = None,
     melody: str = "include",
+    style: str | StylePlan | None = None,
+    like: str | os.PathLike | Notes | None = None,
+    controls: Mapping[str, int | str] | str | None = None,
     difficulty: int | None = None,
     density: float | None = None,
     left_density: float | None = None,
@@ -108,10 +95,10 @@ def cover(
 
     Parameters
     ----------
-    source : path or Audio
-        The song, or its accompaniment alone.
-    model : str, path or Arranger
-        A name of `spartito models`, a folder, a hub id, a loaded arranger (or the pair that `open_arranger` gives), or
+    source : path, Audio or Piece
+        The song, or its accompaniment alone. With `prepared` it is analysed and heard once for several covers.
+    model : str, path or arranger
+        A name of `spartito models`, a folder, a hub id, a loaded model (or what `open_arranger` gives), "pop2piano", or
         "chords": block chords and the tune, from the analysis alone.
     analysis : Analysis or path, optional
         What is known of the song: the result of `analyze`, its JSON file, or a table (.npy) of the original program.
@@ -127,9 +114,15 @@ def cover(
     compat : bool
         As the published program does it; see `cover_compat`. Difficulty, density and transposition do not exist there.
     hop : 1 or 2, optional
-        Bars that each prediction serves: 1 (default) or 2.
+        Bars that each prediction of A2S serves: 1 (default) or 2.
     melody : "include" or "omit"
         Whether the piano plays the sung tune (that of the analysis, over what the arranger writes), or accompanies it.
+    style : str, optional
+        For models with styles: one of them, or one for each section as in "calm@1,flowing@33" (`cover_styles`).
+    like : path or Notes, optional
+        For models with styles: a piano piece whose manner the arrangement should have. `style` and `controls` win.
+    controls : mapping or str, optional
+        For models with styles, levels by name (`notes.attributes.CONTROLS`): {"density": 4, "pattern": "walking"}.
     difficulty : 1..5, optional
         How hard to play; as the arranger wrote it when not given.
     density, left_density : 0..1, optional
@@ -141,7 +134,7 @@ def cover(
     temperature : float
         0: the likeliest notes; towards 1 the arranger takes chances, which `seed` draws.
     perform : bool
-        Dynamics, pedal and a player's timing; without it all notes have one velocity and lie on the grid.
+        Dynamics, pedal and a player's timing; without it all notes lie on the grid.
     batch_size : int
         Segments arranged at once; less needs less memory.
     device : "auto", "cpu", "cuda" or "mps"
@@ -153,50 +146,42 @@ def cover(
     Returns
     -------
     Notes
-        Tracks "right hand" and "left hand" on the song's own beats; with `compat` one track at 60 beats a minute.
+        Tracks "right hand" and "left hand" on the song's own beats; with `compat` one track, as published.
 
     Raises
     ------
     AudioError, NotesError, ParameterError, ModelError, DeviceError, MissingExtraError
     """
-    _check(melody=melody, transpose=transpose, temperature=temperature, batch_size=batch_size, hop=hop)
+    _check_transpose(transpose)
+    if batch_size < 1:
+        raise ParameterError(f"at least one segment is arranged at once, not {batch_size}")
     watch = Stopwatch(progress, {} if timings is None else timings)
-    arranger, first = open_arranger(model, auto=auto, alt=alt, device=device)
-    if compat and arranger == CHORDS:
-        raise ParameterError("compat is for models of the published program; block chords have no such thing")
-    if compat:
-        unused = {"difficulty": difficulty, "density": density, "left_density": left_density, "hop": hop}
-        unused |= {"transpose": transpose or None, "temperature": temperature or None}
-        if any(value is not None for value in unused.values()):
-            names = ", ".join(name for name, value in unused.items() if value is not None)
-            raise ParameterError(f"{names}: not with compat, which does what the published program does")
-        from spartito.cover_compat import cover_compat
-
-        return cover_compat(
-            source, arranger, first, analysis=analysis, original=original, batch_size=batch_size, watch=watch
-        )
-    song = song_analysis(analysis, source if original is None else original, watch)
-    if chords is not None:
-        song = replace(song, chords=chords if isinstance(chords, tuple) else read_lab(chords))
-        if arranger != CHORDS and not arranger.has_chords:
-            warnings.warn(f"{arranger.kind} does not look at chords: they change nothing", CoverWarning, stacklevel=2)
-    heard = source if separate is None else _accompaniment(source, separate, watch)
-    grid = song_grid(song)
-    if arranger == CHORDS:
-        placed = watch("arranging", lambda _: block_chords(song, grid, melody=melody == "include"))
-    else:
-        rows = _predictions(heard, song, grid, arranger, first, watch, melody=melody, temperature=temperature,
-                            seed=seed, batch_size=batch_size)  # fmt: skip
-        placed = place(rows, grid.starts, served_beats(grid.lengths, hop=hop or 1))
-        if melody == "include":  # the tune is better known from the analysis than from the arranger
-            placed = with_tune(placed, on_grid(song.melody, grid))
+    arranger = open_arranger(model, auto=auto, alt=alt, compat=compat, device=device)
+    if arranger.plain:
+        _check_plain(difficulty=difficulty, density=density, left_density=left_density, transpose=transpose or None)
+    wish = wished(
+        arranger,
+        melody=melody,
+        hop=hop,
+        style=style,
+        like=like,
+        controls=controls,
+        difficulty=difficulty,
+        temperature=temperature,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    piece = prepared(source, analysis=analysis, original=original, separate=separate, chords=chords, watch=watch)
+    if chords is not None and not arranger.has_chords:
+        warnings.warn(f"{arranger.name} does not look at chords: they change nothing", CoverWarning, stacklevel=2)
+    (notes,) = arranger.arrange_songs([(piece, wish)], watch)
+    if arranger.plain:
+        return notes
     return watch(
         "notes",
         lambda _: _finished(
-            to_notes(placed, grid.beats.times, analysis=song),
-            song,
-            clock=song.beats if np.sum(song.beats.times > START_TOLERANCE) >= 2 else grid.beats,
-            source=source,
+            notes,
+            piece,
             difficulty=difficulty,
             density=density,
             left_density=left_density,
@@ -207,81 +192,95 @@ def cover(
     )
 
 
-def _check(*, melody, transpose, temperature, batch_size, hop) -> None:
-    if melody not in MELODY:
-        raise ParameterError(f"the melody is one of {', '.join(MELODY)}, not {melody!r}")
+def _check_transpose(transpose: int | str) -> None:
     if isinstance(transpose, str) and transpose != "easy":
         raise ParameterError(f"transpose is a number of semitones or 'easy', not {transpose!r}")
     if not isinstance(transpose, str) and not (transpose == int(transpose) and abs(transpose) <= 24):
         raise ParameterError(f"transpose lies within 24 semitones up or down, not at {transpose}")
+
+
+def _check_plain(**reductions) -> None:
+    names = ", ".join(name for name, value in reductions.items() if value is not None)
+    if names:
+        raise ParameterError(f"{names}: not with compat, which does what the published program does")
+
+
+def wished(
+    arranger: SongArranger,
+    *,
+    melody: str = "include",
+    hop: int | None = None,
+    style: str | StylePlan | None = None,
+    like: str | os.PathLike | Notes | None = None,
+    controls: Mapping[str, int | str] | str | None = None,
+    difficulty: int | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = BATCH,
+) -> Wish:
+    """The wish that options of `cover` make. Raises ParameterError for what this arranger, or any, cannot do."""
+    if melody not in MELODY:
+        raise ParameterError(f"the melody is one of {', '.join(MELODY)}, not {melody!r}")
     if not 0.0 <= temperature <= 5.0:
         raise ParameterError(f"the temperature lies between 0 and 5, not at {temperature}")
-    if batch_size < 1:
-        raise ParameterError(f"at least one segment is arranged at once, not {batch_size}")
     if hop not in (None, 1, 2):
         raise ParameterError(f"a prediction can serve 1 or 2 bars (hop), not {hop}")
+    if isinstance(style, str):
+        plans = parse_styles(style, arranger.styles, word=arranger.style_word)
+        if len(plans) != 1:
+            raise ParameterError(f"one cover has one {arranger.style_word}, not {style!r}: ask for each in turn")
+        style = plans[0]
+    if like is not None and not isinstance(like, Notes):
+        from spartito.loading import load_notes
+
+        like = load_notes(like)
+    wish = Wish(melody, hop, difficulty, style, like, parse_controls(controls), temperature, seed, batch_size)
+    arranger.check(wish)
+    return wish
 
 
-# -- models -------------------------------------------------------------------------------------------------
+# -- what is known of the song ------------------------------------------------------------------------------
 
 
-def variant_name(model: str | os.PathLike, *, auto: bool = False, alt: bool = False) -> str:
-    """Name (or folder) of the weights of one way to use `model`: `a2s`, `a2s-auto` (stage 3b), `a2s-alt`."""
-    return f"{os.fspath(model)}{'-auto' if auto else '-alt' if alt else ''}"
+def prepared(
+    source: str | os.PathLike | Audio | Piece,
+    *,
+    analysis: Analysis | str | os.PathLike | None = None,
+    original: str | os.PathLike | Audio | None = None,
+    separate: str | None = None,
+    chords: tuple[Chord, ...] | str | os.PathLike | None = None,
+    watch: Stopwatch | None = None,
+) -> Piece:
+    """A song that `cover` can arrange again and again without analysing and hearing it anew. Options as there."""
+    if isinstance(source, Piece):
+        if any(given is not None for given in (analysis, original, separate, chords)):
+            raise ParameterError("a prepared song has its analysis, chords and stems already")
+        return source
+    watch = Stopwatch() if watch is None else watch
+    song, table = _song_analysis(analysis, source if original is None else original, watch)
+    if chords is not None:
+        song = replace(song, chords=chords if isinstance(chords, tuple) else read_lab(chords))
+    heard = None if separate is None else _accompaniment(source, separate, watch)
+    return Piece(source, song, heard, table)
 
 
-def open_arranger(model, *, auto: bool = False, alt: bool = False, device: str = "auto", threads: int = 0):
-    """The arranger of that name and, with `auto`, the one that arranges the first bar (else None).
-
-    Raises ParameterError for combinations that do not exist, ModelError when weights are missing.
-    """
-    if not isinstance(model, str | os.PathLike):
-        if auto or alt:
-            raise ParameterError("auto and alt choose weights by name: give the name of a model")
-        return model if isinstance(model, tuple) else (model, None)
-    if str(model) == CHORDS:
-        if auto or alt:
-            raise ParameterError("block chords have no other weights: leave auto and alt out")
-        return CHORDS, None
-    kind = Path(model).name
-    if auto and kind.startswith("supervised"):
-        raise ParameterError(f"{kind} does not know the bar before: auto goes with a2s and a2s-nochd")
-    if alt and not (kind == "a2s" or (kind.startswith("a2s-") and "nochd" not in kind)):
-        raise ParameterError(f"there are no alternative weights for {kind}: alt goes with a2s")
-    opened = _open(variant_name(model, alt=alt), device, threads)
-    if not auto:
-        return opened, None
-    return _open(variant_name(model, auto=True), device, threads), opened
-
-
-def _open(name: str, device: str, threads: int):
-    from spartito.models.hub import find_model, load_model
-
-    info = find_model(name)
-    if info.job != "arrangement":
-        raise ModelError(f"{info.name} is a model for {info.job!r}; cover needs one for 'arrangement'")
-    return load_model(name, device=device, threads=threads)
-
-
-# -- stages -------------------------------------------------------------------------------------------------
-
-
-def stored_analysis(path: str | os.PathLike) -> Analysis:
-    """A song's analysis from its JSON file, or from a table (.npy) of the original program."""
+def stored_analysis(path: str | os.PathLike) -> tuple[Analysis, np.ndarray | None]:
+    """A song's analysis from its JSON file, or from a table (.npy) of the original program, which comes with it."""
     if Path(path).suffix.lower() == ".npy":
         from spartito.cover_compat import analysis_of_table, read_table
 
-        return analysis_of_table(read_table(path))
-    return Analysis.load(path)
+        table = read_table(path)
+        return analysis_of_table(table), table
+    return Analysis.load(path), None
 
 
-def song_analysis(given, source, watch: Stopwatch) -> Analysis:
-    """The analysis as it is given, from a file, or made now."""
+def _song_analysis(given, source, watch: Stopwatch) -> tuple[Analysis, np.ndarray | None]:
+    """The analysis as it is given, from a file, or made now; and the original's table, if it is one."""
     if given is not None:
-        return given if isinstance(given, Analysis) else stored_analysis(given)
+        return (given, None) if isinstance(given, Analysis) else stored_analysis(given)
     from spartito.analysis.analyze import analyze
 
-    return watch("analysis", lambda progress: analyze(source, progress=progress))
+    return watch("analysis", lambda progress: analyze(source, progress=progress)), None
 
 
 def _accompaniment(source, engine: str, watch: Stopwatch) -> Audio:
@@ -290,60 +289,13 @@ def _accompaniment(source, engine: str, watch: Stopwatch) -> Audio:
     return watch("separation", lambda progress: separate(source, engine=engine, progress=progress))["accompaniment"]
 
 
-def mono_at(source: str | os.PathLike | Audio, rate: int) -> np.ndarray:
-    """(n,) float32 samples of a recording at `rate` hertz."""
-    if not isinstance(source, Audio):
-        from spartito.audio.io import read_mono
-
-        return read_mono(source, rate=rate)
-    import soxr
-
-    mono = np.nan_to_num(source.mono())
-    return mono if source.rate == rate else soxr.resample(mono, source.rate, rate)
-
-
-def _predictions(source, song: Analysis, grid: SongGrid, arranger, first, watch, *, melody, **options) -> np.ndarray:
-    """(n, 4) notes on the grid: segment, step, pitch, length in steps."""
-    from spartito.models.arranger_input import beat_frames, chord_vectors, listen, segments_of
-
-    if arranger.input == "mel":
-        inputs = watch("listening", lambda _: stretched_mel(source, grid))
-    else:
-        samples = mono_at(source, LISTENING_RATE)
-        inputs = watch("listening", lambda progress: listen(samples, tuning=song.tuning, progress=progress))
-        inputs = watch("listening", lambda _: beat_frames(inputs, grid.beats))
-    vectors = chord_vectors(replace(song, beats=grid.beats).chord_rows(), *segments_of(grid.beats))
-    if first is None:
-        work = lambda _: arranger.arrange(inputs, vectors, melody=melody, **options)  # noqa: E731
-    else:
-        from spartito.models.arranger_runtime import Song, arrange_autoregressive
-
-        songs = [Song(inputs, vectors, grid.lengths)]
-        options.pop("batch_size")  # one segment after the other
-        work = lambda _: arrange_autoregressive(  # noqa: E731
-            songs, model=arranger, first_model=first, melody=melody, **options
-        )[0]
-    return notes_of(watch("arranging", work))
-
-
-def stretched_mel(source, grid: SongGrid) -> np.ndarray:
-    """(segments, 229, 153): what a paper-size arranger hears, from a song stretched to a constant tempo."""
-    from spartito.audio.stretch import RATE, beat_segments, beat_stretch
-    from spartito.models.arranger_mel import log_mel
-
-    samples, times = mono_at(source, RATE), grid.beats.times
-    silence = max(0, int(np.ceil(-times[0] * RATE)))
-    samples = np.concatenate([np.zeros(silence, dtype=np.float32), samples])
-    stretched, rows = beat_stretch(samples, times + silence / RATE)
-    return log_mel(beat_segments(stretched, rows[grid.starts]))
+# -- from the arranger's notes to a pianist's ---------------------------------------------------------------
 
 
 def _finished(
     notes: Notes,
-    song: Analysis,
+    piece: Piece,
     *,
-    clock,
-    source,
     difficulty,
     density,
     left_density,
@@ -351,25 +303,28 @@ def _finished(
     perform: bool,
     seed: int,
 ) -> Notes:
-    """The arrangement as a pianist plays it; bar lines are those of `clock` (Beats)."""
+    """The arrangement as a pianist plays it, with the bar lines of the recording."""
     from spartito.notes.simplify import easy_key, simplify
-    from spartito.notes.two_hands import in_two_hands
+    from spartito.notes.two_hands import in_playable_hands
 
+    song = piece.song
     semitones = easy_key(song.key) if transpose == "easy" else int(transpose)
     if len(notes):
+        written = bool(np.ptp(notes.velocity))  # the arranger wrote dynamics
         notes = simplify(
             notes, song, difficulty=difficulty, density=density, left_density=left_density, transpose=semitones
         )
-        notes = in_two_hands(notes)
+        notes = in_playable_hands(notes)
         if perform:
             from spartito.render.perform import perform as play
 
-            notes = play(notes, transposed(song, semitones), seed=seed)
+            notes = play(notes, transposed(song, semitones), seed=seed, touch="given" if written else "roles")
         array = notes.array.copy()
         array["onset"] = np.clip(array["onset"], 0.0, song.duration - 0.01)
         array["offset"] = np.clip(array["offset"], array["onset"] + 0.01, song.duration)
         notes = notes.with_array(array)
-    notes = replace(with_beats(notes, clock), **_names(source))
+    clock = song.beats if np.sum(song.beats.times > START_TOLERANCE) >= 2 else piece.grid.beats
+    notes = replace(with_beats(notes, clock), **_names(piece.source))
     if song.key:
         keys = (_key_signature(transposed(song, semitones).key),)
         notes = replace(notes, tempo_map=replace(notes.tempo_map, key_signatures=keys))

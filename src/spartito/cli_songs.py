@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from spartito.cli_work import (
-    Composer,
     Device,
     DeviceOption,
     Formats,
@@ -91,6 +90,16 @@ def cover(
     melody: Annotated[
         Melody | None, typer.Option(help="Play the sung tune, or accompany it. Default: include; omit with --mix.")
     ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(help="For models with styles: a name, several, 'all', or by sections: calm@1,flowing@33 (bars)."),
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="For models with styles: a piano piece (MIDI) whose manner to take.")
+    ] = None,
+    controls: Annotated[
+        str | None, typer.Option(help="For models with styles: levels such as density=4,register=2,pattern=walking.")
+    ] = None,
     difficulty: Annotated[int | None, typer.Option(min=1, max=5, help="How hard to play, 1 to 5.")] = None,
     density: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Share of the notes to keep.")] = None,
     left_density: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="The same for the left hand.")] = None,
@@ -123,11 +132,15 @@ def cover(
     alt: Annotated[bool, typer.Option("--alt", help="The model's other weights.")] = False,
     hop: Annotated[int | None, typer.Option(min=1, max=2, help="Bars that each prediction serves.")] = None,
     compat: Annotated[
-        bool, typer.Option("--compat", help="As the published program of A2S does it, file names included.")
+        bool, typer.Option("--compat", help="As the model's published program does it, file names included.")
     ] = False,
+    generator: Annotated[str | None, typer.Option(help="Of pop2piano: fast (default), or transformers' own.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of pop2piano: fp32 (default), bf16 or int8.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Segments arranged at once; fewer need less memory.")] = 256,
     title: Title = "",
-    composer: Composer = "",
+    composer: Annotated[
+        str, typer.Option(help="Composer; default: of the file's tags. With --model pop2piano its style: composer1.")
+    ] = "",
     key: Key = None,
     soundfont: Soundfont = None,
     device: DeviceOption = Device.auto,
@@ -140,6 +153,7 @@ def cover(
     from spartito import outputs_songs as songs
     from spartito.audio.io import AUDIO_SUFFIXES
     from spartito.console import complain
+    from spartito.cover_variants import Variant, present_variants, styled
     from spartito.outputs import SoundSettings
 
     if easy_key and transpose:
@@ -151,9 +165,15 @@ def cover(
     if synth_only and formats is not None:
         raise ParameterError("--synth-only writes sound and nothing else: leave --formats out")
     _of_one_song(inputs, analysis=analysis, original=original, beats=beats, chords=chords)
-    variants, missing = songs.present_variants() if model == "all" else ((songs.Variant(model, auto, alt),), ())
-    if model == "all" and (auto or alt):
-        raise ParameterError("'all' has every mode in it: leave --auto and --alt out")
+    if like is not None and not like.is_file():
+        raise ParameterError(f"there is no file {like}")
+    if model == "all" and (auto or alt or style is not None):
+        raise ParameterError("'all' has every mode in it: leave --auto, --alt and --style out")
+    if model == "all":
+        variants, missing = present_variants(compat=compat)
+    else:
+        one = Variant(model, auto, alt, compat, generator, precision)
+        (variants, composer), missing = styled(one, style, composer, device.value), ()
     if missing and not quiet:
         complain(f"left out, as their weights are not here: {', '.join(v.label for v in missing)}")
     if not variants:
@@ -166,6 +186,8 @@ def cover(
         original=None if original is None else str(original),
         separate=separate,
         melody=melody.value if melody is not None else ("omit" if mix else "include"),
+        like=None if like is None else str(like),
+        controls=controls,
         hop=hop,
         difficulty=difficulty,
         density=density,

@@ -32,17 +32,17 @@ import numpy as np
 from spartito.analysis.harte import NO_CHORD, QUALITIES, label_of, nearest_chord_table
 from spartito.analysis.song import Analysis, Chord, beats_of
 from spartito.cover_grid import Placed, place
-from spartito.errors import NotesError
+from spartito.errors import NotesError, ParameterError
 from spartito.models.pianotree import notes_of
 from spartito.notes.notes import Notes, Track
 from spartito.notes.tempo import TempoMap
 
 __all__ = [
+    "PublishedArranger",
     "analysis_of_table",
     "compat_limits",
     "compat_name",
     "compat_notes",
-    "cover_compat",
     "read_table",
     "song_table",
 ]
@@ -184,52 +184,60 @@ def pedal_moves(table: np.ndarray) -> np.ndarray:
 # -- the whole ----------------------------------------------------------------------------------------------
 
 
-def cover_compat(source, arranger, first, *, analysis, original, batch_size: int, watch) -> Notes:
-    """What `cover` does with `compat=True`; `arranger` and `first` as `arrangement.open_arranger` gives them."""
-    from spartito.arrangement import mono_at, song_analysis
-    from spartito.audio.stretch import RATE
-    from spartito.models.arranger_input import chord_vectors
-    from spartito.render.perform import compat_loudness, perform
+class PublishedArranger:
+    """A2S models as their program uses them, see `cover_arrangers.SongArranger`; `first` opens songs with `--auto`."""
 
-    stored = isinstance(analysis, str | os.PathLike) and os.fspath(analysis).lower().endswith(".npy")
-    table = read_table(analysis) if stored else None
-    song = song_analysis(analysis, source if original is None else original, watch)
-    table = song_table(song) if table is None else table
-    samples = mono_at(source, RATE)
-    inputs = watch("listening", lambda progress: _inputs(source, samples, song, table, arranger, progress))
-    rows = np.flatnonzero(table[:, DOWN])
-    vectors = chord_vectors(table[:, ROOT:].astype(np.int64), rows, compat=True)
-    if first is None:
-        grid = watch(
-            "arranging",
-            lambda _: arranger.arrange(inputs, vectors, melody="omit", batch_size=batch_size, compat=True),
-        )
-    else:
+    styles, style_word, plain = (), "style", True
+
+    def __init__(self, model, first=None):
+        self.model, self.first = model, first
+        self.name, self.has_chords = model.kind, model.has_chords
+
+    def check(self, wish) -> None:
+        wish.no_styles(f"{self.name} with compat")
+        if wish.hop is not None or wish.temperature:
+            raise ParameterError("hop, temperature: not with compat, which does what the published program does")
+
+    def arrange_songs(self, jobs, watch) -> list[Notes]:
+        return [self._song(piece, wish, watch) for piece, wish in jobs]
+
+    def _song(self, piece, wish, watch) -> Notes:
+        from spartito.audio.stretch import RATE
+        from spartito.models.arranger_input import chord_vectors
+        from spartito.render.perform import compat_loudness, perform
+
+        table = song_table(piece.song) if piece.table is None else piece.table
+        rows = np.flatnonzero(table[:, DOWN])
+        samples = piece.samples(RATE)
+        inputs = self._inputs(piece, samples, table, rows, watch)
+        vectors = chord_vectors(table[:, ROOT:].astype(np.int64), rows, compat=True)
+        lengths = table[rows, BAR].astype(int)
+        grid = watch("arranging", lambda _: self._grid(inputs, vectors, lengths, wish.batch_size))
+        placed = place(notes_of(grid, compat=True), rows, compat_limits(table, auto=self.first is not None))
+        notes, within = compat_notes(placed, table)
+        curve = compat_loudness(samples)
+        notes = perform(notes, piece.song, compat=True, pedal=False, loudness_curve=curve, onset_beats=within)
+        return replace(notes, tracks=(replace(notes.tracks[0], controls=pedal_moves(table)),))
+
+    def _grid(self, inputs, vectors, lengths, batch_size: int) -> np.ndarray:
+        if self.first is None:
+            return self.model.arrange(inputs, vectors, melody="omit", batch_size=batch_size, compat=True)
         from spartito.models.arranger_runtime import Song, arrange_autoregressive
 
-        songs = [Song(inputs, vectors, table[rows, BAR].astype(int))]
-        grid = watch(
-            "arranging",
-            lambda _: arrange_autoregressive(songs, model=arranger, first_model=first, melody="omit", compat=True)[0],
-        )
-    placed = place(notes_of(grid, compat=True), rows, compat_limits(table, auto=first is not None))
-    notes, within = compat_notes(placed, table)
-    curve = compat_loudness(samples)
-    notes = perform(notes, song, compat=True, pedal=False, loudness_curve=curve, onset_beats=within)
-    return replace(notes, tracks=(replace(notes.tracks[0], controls=pedal_moves(table)),))
+        songs = [Song(inputs, vectors, lengths)]
+        return arrange_autoregressive(songs, model=self.model, first_model=self.first, melody="omit", compat=True)[0]
 
+    def _inputs(self, piece, samples, table, rows, watch) -> np.ndarray:
+        """Mel spectrograms of the stretched song, or frames for arrangers that hear those."""
+        if self.model.input == "mel":
+            from spartito.audio.stretch import beat_segments, beat_stretch
+            from spartito.models.arranger_mel import log_mel
 
-def _inputs(source, samples, song, table, arranger, progress) -> np.ndarray:
-    """Mel spectrograms of the stretched song, or frames for arrangers that hear those."""
-    rows = np.flatnonzero(table[:, DOWN])
-    if arranger.input == "mel":
-        from spartito.audio.stretch import beat_segments, beat_stretch
-        from spartito.models.arranger_mel import log_mel
+            def stretched(_):
+                sound, places = beat_stretch(samples, table[:, TIME], float32_phase=True)
+                return log_mel(beat_segments(sound, places[rows]))
 
-        stretched, places = beat_stretch(samples, table[:, TIME], float32_phase=True)
-        return log_mel(beat_segments(stretched, places[rows]))
-    from spartito.arrangement import LISTENING_RATE, mono_at
-    from spartito.models.arranger_input import beat_cells, cut, listen
+            return watch("listening", stretched)
+        from spartito.models.arranger_input import beat_cells, cut
 
-    heard = listen(mono_at(source, LISTENING_RATE), tuning=song.tuning, progress=progress)
-    return cut(beat_cells(heard, table[:, TIME]), rows)
+        return cut(beat_cells(piece.transcribed(watch), table[:, TIME]), rows)

@@ -14,9 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-from spartito.arrangement import CoverWarning, open_arranger, stored_analysis, transposed
+from spartito import cover_variants
+from spartito.arrangement import CoverWarning, stored_analysis, transposed, wished
+from spartito.cover_arrangers import Piece
 from spartito.cover_compat import compat_name
-from spartito.errors import ModelError, NotesError, ParameterError
+from spartito.cover_variants import Variant
+from spartito.errors import NotesError, ParameterError
 from spartito.outputs import (
     PICTURE_RATE,
     SCORE_FORMATS,
@@ -39,15 +42,12 @@ __all__ = [
     "STEMS",
     "AnalysisSettings",
     "CoverSettings",
-    "Variant",
     "analyze_file",
     "check",
     "cover_file",
     "cover_keys",
     "cover_name",
     "open_listener",
-    "open_variant",
-    "present_variants",
     "separate_file",
     "stem_name",
 ]
@@ -77,28 +77,6 @@ class AnalysisSettings:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One way to arrange: a model, with or without the bar before, with or without the other weights."""
-
-    model: str = "a2s"
-    auto: bool = False
-    alt: bool = False
-
-    @property
-    def label(self) -> str:
-        """How files and messages call it."""
-        return f"{Path(self.model).name}{'-alt' * self.alt}{'-auto' * self.auto}"
-
-
-ALL_VARIANTS = (  # what `--model all` means
-    *(Variant("a2s", auto=auto, alt=alt) for auto in (False, True) for alt in (False, True)),
-    *(Variant("a2s-nochd", auto=auto) for auto in (False, True)),
-    Variant("supervised"),
-    Variant("supervised+kl"),
-)
-
-
-@dataclass(frozen=True)
 class CoverSettings:
     """How a song is arranged; as in `cover`. Several variants are written side by side, under keys "label.format"."""
 
@@ -109,6 +87,8 @@ class CoverSettings:
     original: str | None = None
     separate: str | None = None
     melody: str = "include"
+    like: str | None = None
+    controls: str | None = None
     hop: int | None = None
     difficulty: int | None = None
     density: float | None = None
@@ -123,14 +103,6 @@ class CoverSettings:
     sound: SoundSettings = field(default_factory=SoundSettings)
 
 
-@lru_cache(maxsize=4)
-def open_variant(variant: Variant, device: str):
-    """The arranger of a variant and the one of its first bar (or None), kept for the next file."""
-    return open_arranger(
-        variant.model, auto=variant.auto, alt=variant.alt, device=device, threads=int(os.environ.get(THREADS, 0))
-    )
-
-
 @lru_cache(maxsize=1)
 def open_listener():
     """The network of `analyze`, kept for the next file."""
@@ -139,27 +111,19 @@ def open_listener():
     return load_model("analyze", threads=int(os.environ.get(THREADS, 0)))
 
 
-def present_variants() -> tuple[tuple[Variant, ...], tuple[Variant, ...]]:
-    """Of all ways to arrange those whose weights are here, and those whose weights are missing."""
-    from spartito.arrangement import variant_name
-    from spartito.models.hub import find_model
-
-    def here(variant: Variant) -> bool:
-        needed = [variant_name(variant.model, alt=variant.alt)]
-        needed += [variant_name(variant.model, auto=True)] if variant.auto else []
-        try:
-            return all(find_model(name).job == "arrangement" for name in needed)
-        except ModelError:
-            return False
-
-    present = tuple(variant for variant in ALL_VARIANTS if here(variant))
-    return present, tuple(variant for variant in ALL_VARIANTS if variant not in present)
-
-
 def check(settings: CoverSettings) -> None:
     """Complain of what no file could go well with: missing weights, a missing separator, a broken analysis."""
     for variant in settings.variants:
-        open_variant(variant, settings.device)
+        wished(
+            cover_variants.open_variant(variant, settings.device),
+            melody=settings.melody,
+            hop=settings.hop,
+            style=variant.style,
+            like=settings.like,
+            controls=settings.controls,
+            difficulty=settings.difficulty,
+            temperature=settings.temperature,
+        )
     if settings.separate is not None or settings.mix:
         from spartito.analysis.separation import chosen_engine
 
@@ -259,21 +223,24 @@ def cover_file(
 
     _warn_of_a_piano(source)
     stages: dict[str, float] = {}
-    song = _song_of(source, settings, _share(progress, 0.0, ANALYSING), stages)
+    song, table = _song_of(source, settings, _share(progress, 0.0, ANALYSING), stages)
     stems = Once(lambda: _stems(source, settings.separate or "auto", song.melody, stages))
-    heard = stems()["accompaniment"] if settings.separate is not None else source
+    heard = stems()["accompaniment"] if settings.separate is not None else None
+    piece = Piece(source, song, heard, table)
     makers, arranged, details = _analysis_makers(song), {}, {}
     several = len(settings.variants) > 1
     for number, variant in enumerate(settings.variants):
         share = (ARRANGING - ANALYSING) / len(settings.variants)
         begin = ANALYSING + number * share
         notes = cover(
-            heard,
-            model=open_variant(variant, settings.device),
-            analysis=settings.analysis if _is_table(settings.analysis) and settings.compat else song,
+            piece,
+            model=cover_variants.open_variant(variant, settings.device),
             compat=settings.compat,
             hop=settings.hop,
             melody=settings.melody,
+            style=variant.style,
+            like=settings.like,
+            controls=settings.controls,
             difficulty=settings.difficulty,
             density=settings.density,
             left_density=settings.left_density,
@@ -300,7 +267,7 @@ def cover_file(
     if several:
         details["variants"] = {variant.label: len(notes) for variant, notes in arranged.items()}
     else:
-        details["playability"] = _playability(notes, song)
+        details |= {"playability": _playability(notes, song), "dynamics": _dynamics(notes)}
     return details | {"stages": {name: round(seconds, 3) for name, seconds in stages.items()}}
 
 
@@ -310,10 +277,6 @@ def cover_file(
 def _share(progress: Progress | None, begin: float, end: float) -> Progress | None:
     """`progress` for a stage that takes the bar from `begin` to `end`."""
     return None if progress is None else lambda part: progress(begin + (end - begin) * part)
-
-
-def _is_table(path: str | None) -> bool:
-    return path is not None and path.lower().endswith(".npy")
 
 
 def _analyzed(source, known: AnalysisSettings, progress: Progress | None):
@@ -337,12 +300,12 @@ def _analyzed(source, known: AnalysisSettings, progress: Progress | None):
 
 
 def _song_of(source, settings: CoverSettings, progress: Progress | None, stages: dict):
-    """The analysis to arrange by: stored, or made of the song (or of the mix it comes from)."""
-    started = time.perf_counter()
+    """The analysis to arrange by: stored (as the original's table, perhaps), or made of the song or the given mix."""
+    started, table = time.perf_counter(), None
     if settings.analysis is None:
         song = _analyzed(settings.original or source, settings.known, progress)
     else:
-        song = stored_analysis(settings.analysis)
+        song, table = stored_analysis(settings.analysis)
         if settings.known.given():
             raise ParameterError(
                 f"{', '.join(settings.known.given())}: for a new analysis; correct {settings.analysis} by hand instead"
@@ -352,7 +315,7 @@ def _song_of(source, settings: CoverSettings, progress: Progress | None, stages:
 
             song = replace(song, chords=read_lab(settings.known.chords))
     stages["analysis"] = time.perf_counter() - started
-    return song
+    return song, table
 
 
 def _stems(source, engine: str, melody, stages: dict) -> dict:
@@ -438,3 +401,11 @@ def _playability(notes, song) -> dict:
     from spartito import playability
 
     return playability(notes, song.beats).to_dict()
+
+
+def _dynamics(notes) -> dict[str, int]:
+    """Velocities (MIDI) that all but the softest and the loudest twentieth of the notes keep to."""
+    import numpy as np
+
+    soft, loud = np.percentile(notes.velocity, [5, 95]).round().astype(int) if len(notes) else (0, 0)
+    return {"soft": int(soft), "loud": int(loud)}

@@ -14,7 +14,7 @@ from spartito.notes.hands import RIGHT, named_hands, split_hands
 from spartito.notes.notes import CONTROL_DTYPE, Notes, Track
 from spartito.notes.quantize import chord_groups
 
-__all__ = ["hand_tracks", "in_two_hands", "piano_in_two_hands"]
+__all__ = ["hand_tracks", "in_playable_hands", "in_two_hands", "piano_in_two_hands"]
 
 
 def in_two_hands(notes: Notes) -> Notes:
@@ -27,6 +27,21 @@ def in_two_hands(notes: Notes) -> Notes:
     array = notes.array.copy()
     array["track"] = np.where(hands == RIGHT, 0, 1)
     return replace(notes, array=array, tracks=hand_tracks(notes.tracks[0]))
+
+
+def in_playable_hands(notes: Notes) -> Notes:
+    """A piano piece in two hands: those its tracks name, unless the hands found for it are easier to play with.
+
+    What is easier has the larger share of strokes that a pianist can play (`playability.score`).
+    """
+    from spartito.notes.playability import playability
+
+    if named_hands(notes) is None:
+        return in_two_hands(notes)
+    array = notes.array.copy()
+    array["track"] = 0
+    found = in_two_hands(replace(notes, array=array, tracks=(Track(name="piano", program=notes.tracks[0].program),)))
+    return found if playability(found).score > playability(notes).score else notes
 
 
 def piano_in_two_hands(notes: Notes) -> Notes:

@@ -8,7 +8,8 @@ Method
     - *Loudness.* The velocity follows the loudness of the song (`Analysis.loudness`, smoothed over two seconds), the
       place in the bar, and the role: melody over bass over inner voices, and inner voices softer the thicker the
       chord. Within the melody the higher note is the louder. Where the velocities given are not all alike, half of
-      their differences is kept.
+      their differences is kept. With `touch="given"` the velocities given, by an arranger that writes dynamics, stand
+      in the place of role and thickness, and song and accents move them half as far: they have been heard once already.
     - *Timing.* All notes of a chord move together by a small random walk, the melody comes a little early, and each
       finger adds its own millisecond or two. No note moves more than `MOST`, nor by more than a quarter of the way to
       the next stroke of its key.
@@ -51,8 +52,10 @@ SWING = 22.0  # velocity the loudness of the song moves at most
 HIGH_LOUD = 0.5  # velocity per semitone above the melody around it
 AROUND = 16  # melody notes taken for its surroundings
 GIVEN = 0.5  # share of the given differences of velocity that is kept
+OVER_GIVEN = 0.5  # share of accents and dynamics of the song over velocities that stand in the place of roles
 TOUCH = 2.5  # velocity, deviation of a finger
 SOFTEST, LOUDEST = 20, 118
+TOUCHES = ("roles", "given")
 SMOOTH = 2.0  # seconds over which the loudness is smoothed
 LOUDNESS_HOP = 0.1  # seconds between values of Analysis.loudness
 FLOOR = 30.0  # dB below the typical level at which a song counts as silent
@@ -81,6 +84,7 @@ def perform(
     seed: int = 0,
     humanise: float = 1.0,
     pedal: bool = True,
+    touch: str = "roles",
     loudness_curve: np.ndarray | None = None,
     onset_beats: np.ndarray | None = None,
 ) -> Notes:
@@ -100,6 +104,8 @@ def perform(
         Freedom of timing and touch: 0 none, 1 slight, at most 2.
     pedal : bool
         Write the sustain pedal (instead of what the notes have).
+    touch : "roles" or "given"
+        What loudness starts from: the roles of the notes, or the velocities they have.
     loudness_curve : np.ndarray, shape=(m,), optional
         For `compat`, from `compat_loudness`: one value every half second.
     onset_beats : np.ndarray, shape=(n,), optional
@@ -108,6 +114,8 @@ def perform(
     """
     if not 0.0 <= humanise <= 2.0:
         raise ParameterError(f"humanise lies between 0 (none) and 2, not {humanise}")
+    if touch not in TOUCHES:
+        raise ParameterError(f"touch is one of {', '.join(TOUCHES)}, not {touch!r}")
     beats = getattr(analysis, "beats", analysis)
     if len(notes) == 0:
         return notes
@@ -123,7 +131,11 @@ def perform(
     random = np.random.default_rng(seed)
     array = notes.array.copy()
     group = chord_groups(table.array["onset"])
-    array["velocity"][rows] = _velocities(table, group, grid, getattr(analysis, "loudness", None), humanise, random)
+    base = _roles(table, group) if touch == "roles" else table.array["velocity"].astype(np.float64)
+    share = 1.0 if touch == "roles" else OVER_GIVEN
+    moved = share * _song_accents(table, grid, getattr(analysis, "loudness", None))
+    moved += humanise * TOUCH * random.standard_normal(len(table))
+    array["velocity"][rows] = np.clip(np.round(base + moved), SOFTEST, LOUDEST).astype(np.int16)
     array["onset"][rows], array["offset"][rows] = _times(table, group, humanise, random)
     out = notes.with_array(array)
     if not pedal:
@@ -135,23 +147,24 @@ def perform(
 # -- touch and time -----------------------------------------------------------------------------------------
 
 
-def _velocities(table, group, grid: Grid, loudness, humanise: float, random) -> np.ndarray:
-    """(n,) velocities of the notes of `table`, whose chords are numbered by `group` (n,)."""
-    n = len(table)
+def _roles(table, group) -> np.ndarray:
+    """(n,) velocities of the notes of `table`, whose chords are numbered by `group` (n,), as their roles ask for."""
     velocity = np.choose(table.role, [ROLE_VELOCITY[INNER], ROLE_VELOCITY[BASS], ROLE_VELOCITY[MELODY]])
-    velocity = velocity + np.array(ACCENT)[grid.strength(table.start).astype(int)]
-    velocity -= np.where(table.role == INNER, THICK * (np.bincount(group)[group] - 1), 0.0)
+    velocity = velocity - np.where(table.role == INNER, THICK * (np.bincount(group)[group] - 1), 0.0)
     sung = np.flatnonzero(table.role == MELODY)
     if len(sung):
         pitch = table.pitch[sung].astype(np.float64)
         window = np.ones(min(AROUND, len(sung)))
         around = np.convolve(pitch, window, mode="same") / np.convolve(np.ones(len(sung)), window, mode="same")
         velocity[sung] += np.clip(HIGH_LOUD * (pitch - around), -5.0, 5.0)
-    velocity += _song_dynamics(table.array["onset"], loudness)
     given = table.array["velocity"].astype(np.float64)
-    velocity += GIVEN * (given - given.mean())
-    velocity += humanise * TOUCH * random.standard_normal(n)
-    return np.clip(np.round(velocity), SOFTEST, LOUDEST).astype(np.int16)
+    return velocity + GIVEN * (given - given.mean())
+
+
+def _song_accents(table, grid: Grid, loudness) -> np.ndarray:
+    """(n,) velocity to add for the place in the bar and for the loudness of the song."""
+    accent = np.array(ACCENT)[grid.strength(table.start).astype(int)]
+    return accent + _song_dynamics(table.array["onset"], loudness)
 
 
 def _song_dynamics(onset: np.ndarray, loudness) -> np.ndarray:

@@ -1,0 +1,329 @@
+"""Who arranges: models of several kinds behind one face.
+
+Job
+    `cover` prepares a song (`Piece`) and says what it wants (`Wish`); a `SongArranger` answers with notes at the times
+    of the recording. How a model works is its own affair: `SegmentArranger` asks an A2S model for two bars at every bar
+    line and takes from each what it serves, `BlockChords` reads the analysis alone, `models.token_runtime` writes
+    windows note by note, `pop2piano_cover` goes the way of Pop2Piano. `open_arranger` finds the one that is named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from spartito.analysis.song import Analysis
+from spartito.audio.audio import Audio
+from spartito.cover_chords import block_chords
+from spartito.cover_grid import SongGrid, on_grid, place, served_beats, song_grid, to_notes, with_tune
+from spartito.cover_styles import StylePlan
+from spartito.errors import ModelError, ParameterError
+from spartito.notes.notes import Notes
+
+__all__ = [
+    "BATCH",
+    "CHORDS",
+    "MELODY",
+    "BlockChords",
+    "Piece",
+    "SegmentArranger",
+    "SongArranger",
+    "Wish",
+    "open_arranger",
+    "variant_name",
+]
+
+CHORDS, POP2PIANO, TOKENS = "chords", "pop2piano", "tokens"  # names with a meaning of their own
+MELODY = ("include", "omit")
+BATCH = 256  # segments arranged at once
+LISTENING_RATE = 16_000  # hertz, of the transcriber
+
+Watch = Callable[[str, Callable], object]
+"""`watch(stage, work)` does `work(progress)`, times it as that stage, and gives its result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A song to arrange. What is heard in it is kept, so that several models and styles share it.
+
+    Attributes
+    ----------
+    source : path or Audio
+        The recording that is covered.
+    song : Analysis
+    heard : path or Audio, optional
+        What the arranger listens to in its place: the accompaniment, say.
+    table : np.ndarray, optional
+        The analysis as the published program of A2S stores it (`cover_compat.read_table`).
+    """
+
+    source: str | os.PathLike | Audio
+    song: Analysis
+    heard: str | os.PathLike | Audio | None = None
+    table: np.ndarray | None = None
+    _kept: dict = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def grid(self) -> SongGrid:
+        """The beats it is arranged on."""
+        return song_grid(self.song)
+
+    def samples(self, rate: int) -> np.ndarray:
+        """(n,) float32, mono, at `rate` hertz."""
+        source = self.source if self.heard is None else self.heard
+        if not isinstance(source, Audio):
+            from spartito.audio.io import read_mono
+
+            return read_mono(source, rate=rate)
+        import soxr
+
+        mono = np.nan_to_num(source.mono())
+        return mono if source.rate == rate else soxr.resample(mono, source.rate, rate)
+
+    def transcribed(self, watch: Watch):
+        """What the transcriber says of it (`arranger_input.Heard`)."""
+        from spartito.models.arranger_input import listen
+
+        if "transcribed" not in self._kept:
+            samples = self.samples(LISTENING_RATE)
+            self._kept["transcribed"] = watch(
+                "listening", lambda progress: listen(samples, tuning=self.song.tuning, progress=progress)
+            )
+        return self._kept["transcribed"]
+
+    def cells(self, watch: Watch) -> np.ndarray:
+        """(4, 16 (beats + 9), 88) float32: the same on the beats of the grid, see `arranger_input.beat_cells`."""
+        from spartito.models.arranger_input import beat_cells
+
+        if "cells" not in self._kept:
+            heard = self.transcribed(watch)
+            self._kept["cells"] = watch("listening", lambda _: beat_cells(heard, self.grid.beats.times))
+        return self._kept["cells"]
+
+    def chord_rows(self) -> np.ndarray:
+        """(beats, 14) int: the chord of each beat of the grid, see `Analysis.chord_rows`."""
+        return replace(self.song, beats=self.grid.beats).chord_rows()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of an arranger; see `arrangement.cover`."""
+
+    melody: str = "include"
+    hop: int | None = None
+    difficulty: int | None = None
+    style: StylePlan | None = None
+    like: Notes | None = None
+    controls: Mapping[str, int] = field(default_factory=dict)
+    temperature: float = 0.0
+    seed: int = 0
+    batch_size: int = BATCH
+
+    def no_styles(self, name: str) -> None:
+        """Complain of what only models with styles can do."""
+        asked = [word for word in ("style", "like", "controls") if getattr(self, word)]
+        if asked:
+            raise ParameterError(f"{', '.join(asked)}: {name} knows no styles; `{TOKENS}` does (--model {TOKENS})")
+
+
+class SongArranger(Protocol):
+    """The face of all arrangers.
+
+    Attributes
+    ----------
+    name : str
+    styles : tuple of str
+        What `Wish.style` may name; empty when it knows none. `style_word` is what they are called.
+    has_chords : bool
+        Whether it looks at the chords of the analysis.
+    plain : bool
+        Its notes are the result as they stand: nothing is made easier or performed.
+    """
+
+    name: str
+    styles: tuple[str, ...]
+    style_word: str
+    has_chords: bool
+    plain: bool
+
+    def check(self, wish: Wish) -> None:
+        """Raise ParameterError for what it cannot do."""
+
+    def arrange_songs(self, jobs: Sequence[tuple[Piece, Wish]], watch: Watch) -> list[Notes]:
+        """The notes of each job, in seconds, on one piano track or on "right hand" and "left hand".
+
+        Velocities that are all alike say nothing; others are the base of the performance.
+        """
+
+
+class BlockChords:
+    """Chords, bass and the tune from the analysis: no weights, nothing heard."""
+
+    name, styles, style_word, has_chords, plain = CHORDS, (), "style", True, False
+
+    def check(self, wish: Wish) -> None:
+        wish.no_styles("block chords")
+
+    def arrange_songs(self, jobs, watch: Watch) -> list[Notes]:
+        return [watch("arranging", lambda _, job=job: self._song(*job)) for job in jobs]
+
+    def _song(self, piece: Piece, wish: Wish) -> Notes:
+        placed = block_chords(piece.song, piece.grid, melody=wish.melody == "include")
+        return to_notes(placed, piece.grid.beats.times, analysis=piece.song)
+
+
+class SegmentArranger:
+    """An A2S model (`arranger_runtime.Arranger`), and with `first` its autoregressive mode: `first` opens the song."""
+
+    styles, style_word, plain = (), "style", False
+
+    def __init__(self, model, first=None):
+        self.model, self.first = model, first
+        self.name, self.has_chords = model.kind, model.has_chords
+
+    def check(self, wish: Wish) -> None:
+        wish.no_styles(self.name)
+
+    def arrange_songs(self, jobs, watch: Watch) -> list[Notes]:
+        return [self._song(piece, wish, watch) for piece, wish in jobs]
+
+    def _song(self, piece: Piece, wish: Wish, watch: Watch) -> Notes:
+        from spartito.models.pianotree import notes_of
+
+        rows = notes_of(self._grids(piece, wish, watch))  # segment, step, pitch, length in steps
+        placed = place(rows, piece.grid.starts, served_beats(piece.grid.lengths, hop=wish.hop or 1))
+        if wish.melody == "include":  # the tune is better known from the analysis than from the arranger
+            placed = with_tune(placed, on_grid(piece.song.melody, piece.grid))
+        return to_notes(placed, piece.grid.beats.times, analysis=piece.song)
+
+    def _grids(self, piece: Piece, wish: Wish, watch: Watch) -> np.ndarray:
+        from spartito.models.arranger_input import chord_vectors, cut, segments_of
+
+        segments = segments_of(piece.grid.beats)
+        if self.model.input == "mel":
+            inputs = watch("listening", lambda _: stretched_mel(piece))
+        else:
+            inputs = cut(piece.cells(watch), *segments)
+        vectors = chord_vectors(piece.chord_rows(), *segments)
+        rules = {"melody": wish.melody, "temperature": wish.temperature, "seed": wish.seed}
+        if self.first is None:
+            return watch(
+                "arranging", lambda _: self.model.arrange(inputs, vectors, batch_size=wish.batch_size, **rules)
+            )
+        from spartito.models.arranger_runtime import Song, arrange_autoregressive
+
+        songs = [Song(inputs, vectors, piece.grid.lengths)]
+        models = {"model": self.model, "first_model": self.first}
+        return watch("arranging", lambda _: arrange_autoregressive(songs, **models, **rules)[0])
+
+
+def stretched_mel(piece: Piece) -> np.ndarray:
+    """(segments, 229, 153): what a paper-size arranger hears, from a song stretched to a constant tempo."""
+    from spartito.audio.stretch import RATE, beat_segments, beat_stretch
+    from spartito.models.arranger_mel import log_mel
+
+    samples, times = piece.samples(RATE), piece.grid.beats.times
+    silence = max(0, int(np.ceil(-times[0] * RATE)))
+    samples = np.concatenate([np.zeros(silence, dtype=np.float32), samples])
+    stretched, rows = beat_stretch(samples, times + silence / RATE)
+    return log_mel(beat_segments(stretched, rows[piece.grid.starts]))
+
+
+# -- by name ------------------------------------------------------------------------------------------------
+
+
+def variant_name(model: str | os.PathLike, *, auto: bool = False, alt: bool = False) -> str:
+    """Name (or folder) of the weights of one way to use `model`: `a2s`, `a2s-auto` (stage 3b), `a2s-alt`."""
+    return f"{os.fspath(model)}{'-auto' if auto else '-alt' if alt else ''}"
+
+
+def open_arranger(
+    model,
+    *,
+    auto: bool = False,
+    alt: bool = False,
+    compat: bool = False,
+    generator: str | None = None,
+    precision: str | None = None,
+    device: str = "auto",
+    threads: int = 0,
+) -> SongArranger:
+    """The arranger of that name.
+
+    Parameters
+    ----------
+    model : str, path or arranger
+        As `arrangement.cover` takes it; also a pair of loaded A2S models, the second for first bars.
+    auto, alt : bool
+        Other weights of A2S, see `arrangement.cover`.
+    compat : bool
+        As the published program does it: A2S or Pop2Piano.
+    generator, precision : str, optional
+        Of Pop2Piano, see `pop2piano_cover.open_pop2piano_arranger`.
+
+    Raises ParameterError for combinations that do not exist, ModelError when weights are missing.
+    """
+    named = isinstance(model, str | os.PathLike)
+    if not named and (auto or alt):
+        raise ParameterError("auto and alt choose weights by name: give the name of a model")
+    if named and str(model) == CHORDS:
+        if auto or alt or compat:
+            raise ParameterError("block chords have no other weights and no published program: no auto, alt, compat")
+        return BlockChords()
+    if named:
+        _check_kind(Path(model).name, auto=auto, alt=alt)
+    info = _described(variant_name(model, alt=alt)) if named else None
+    if info is not None and info.config.get("architecture") == POP2PIANO:
+        from spartito.pop2piano_cover import open_pop2piano_arranger
+
+        options = {"generator": generator, "precision": precision}
+        options = {name: value for name, value in options.items() if value is not None}
+        return open_pop2piano_arranger(model, device=device, threads=threads, compat=compat, **options)
+    if generator or precision:
+        raise ParameterError(f"generator and precision are of {POP2PIANO}, not of {model}")
+    if named:
+        model = _loaded(model, auto=auto, alt=alt, device=device, threads=threads)
+    if hasattr(model, "arrange_songs"):
+        if compat and not model.plain:
+            raise ParameterError(f"{model.name} is no published program: compat goes with A2S and Pop2Piano")
+        return model
+    pair = model if isinstance(model, tuple) else (model, None)
+    if compat:
+        from spartito.cover_compat import PublishedArranger
+
+        return PublishedArranger(*pair)
+    return SegmentArranger(*pair)
+
+
+def _check_kind(kind: str, *, auto: bool, alt: bool) -> None:
+    if auto and kind.startswith(("supervised", TOKENS)):
+        raise ParameterError(f"{kind} does not know the bar before: auto goes with a2s and a2s-nochd")
+    if alt and not (kind == "a2s" or (kind.startswith("a2s-") and "nochd" not in kind)):
+        raise ParameterError(f"there are no alternative weights for {kind}: alt goes with a2s")
+
+
+def _described(name: str):
+    """The `ModelInfo` of an arranger. Raises ModelError when there is none, or it does something else."""
+    from spartito.models.hub import find_model
+
+    info = find_model(name)
+    if info.job != "arrangement":
+        raise ModelError(f"{info.name} is a model for {info.job!r}; cover needs one for 'arrangement'")
+    return info
+
+
+def _loaded(model, *, auto: bool, alt: bool, device: str, threads: int):
+    """The model of that name, or with `auto` the pair of it and the one for first bars."""
+    from spartito.models.hub import load_model
+
+    opened = load_model(variant_name(model, alt=alt), device=device, threads=threads)
+    if not auto:
+        return opened
+    _described(variant_name(model, auto=True))
+    return load_model(variant_name(model, auto=True), device=device, threads=threads), opened
