@@ -228,8 +228,10 @@ PRESETS = {
 # -- filter banks ---------------------------------------------------------------------------------------------
 
 
-def mel_bank(*, bins: int, size: int, rate: int, low: float, high: float, slaney: bool = False) -> np.ndarray:
-    """Triangular mel filters of unit area, shape (bins, size // 2 + 1), float32.
+def mel_bank(
+    *, bins: int, size: int, rate: int, low: float, high: float, slaney: bool = False, unit_area: bool = True
+) -> np.ndarray:
+    """Triangular mel filters of unit area (or, without `unit_area`, of height 1), shape (bins, size // 2 + 1), float32.
 
     HTK's mel scale, 2595·log10(1 + f/700), or Slaney's: linear below 1 kHz (200/3 Hz per mel), logarithmic above
     (27 mels for a factor 6.4). Slaney's area normalisation: each filter is scaled by 2 / (its width in Hz).
@@ -256,7 +258,9 @@ def mel_bank(*, bins: int, size: int, rate: int, low: float, high: float, slaney
     widths = np.diff(edges)
     rising = -slopes[:-2] / widths[:-1, None]
     falling = slopes[2:] / widths[1:, None]
-    bank = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))[:, None]
+    bank = np.maximum(0.0, np.minimum(rising, falling))
+    if unit_area:
+        bank *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
     return bank.astype(np.float32)
 
 
