@@ -102,11 +102,11 @@ def control_level(name: str, value: int | str | None) -> int:
     if name not in CONTROLS:
         raise ParameterError(f"there is no control {name!r}, only {', '.join(CONTROLS)}")
     words = CONTROLS[name]
-    text = "" if value is None else str(value).strip().lower()
+    text = "" if value is None else " ".join(str(value).lower().split())
     if text in ("", "0", "free"):
         return FREE
-    if text in words:
-        return words.index(text) + 1
+    if text.replace("-", " ") in words:
+        return words.index(text.replace("-", " ")) + 1
     if text.isdigit() and (int(text) <= len(words) or not words):
         return int(text)
     raise ParameterError(f"{name} is 1 to {len(words)} or one of {', '.join(words)} (free if not given), not {value!r}")

@@ -99,7 +99,7 @@ class Styles:
 
     def number(self, name: str | int) -> int:
         """1..len of a style by its name or number."""
-        text = str(name).strip().lower()
+        text = "-".join(str(name).lower().split())
         if text in self.names:
             return self.names.index(text) + 1
         if text.isdigit() and 1 <= int(text) <= len(self):
@@ -133,8 +133,8 @@ def named(styles: Styles) -> Styles:
         length = 1
         while length < len(own) and any(own[:length] == other[:length] for other in words if other is not own):
             length += 1
-        name = " ".join(own[:length])
-        names.append(name if name not in names else f"{name} {len(names) + 1}")
+        name = "-".join(own[:length]).replace(" ", "-")  # it becomes part of file names
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
     return replace(styles, names=tuple(names))
 
 
