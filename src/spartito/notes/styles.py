@@ -31,6 +31,7 @@ from spartito.notes.attributes import (
     RIGHT_HAND,
     STEPS,
     VECTOR,
+    WINDOW,
     controls_of_windows,
     measures_of_windows,
     vector_of,
@@ -40,7 +41,7 @@ from spartito.notes.hands import RIGHT
 from spartito.notes.notes import Notes
 from spartito.notes.two_hands import piano_in_two_hands
 
-__all__ = ["Styles", "controls_like", "grid_notes", "named"]
+__all__ = ["Styles", "controls_like", "grid_notes", "named", "piece_windows"]
 
 COMMON = 1 / 3  # share of the windows that must have the pattern an example asks for
 CLEAR = 0.5  # standard deviations from the mean: what lies nearer tells nothing
@@ -165,6 +166,13 @@ def grid_notes(notes: Notes, beats: Beats | None = None) -> np.ndarray:
     return table[np.concatenate([[True], other])]
 
 
+def piece_windows(notes: Notes, beats: Beats | None = None) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """A piano piece in two-bar windows from its first downbeat on, a pick-up in one before: see `windows_of_piece`."""
+    table = grid_notes(notes, beats)
+    table[:, 0] -= min(int(table[:, 0].min(initial=0)) // WINDOW * WINDOW, 0)
+    return windows_of_piece(table, int(table[:, 0].max(initial=0)) + 1)
+
+
 def controls_like(notes: Notes, beats: Beats | None = None, *, styles: Styles | None = None) -> dict[str, int]:
     """The controls that ask for a cover like this one: name -> level, only those that can be told.
 
@@ -182,11 +190,9 @@ def controls_like(notes: Notes, beats: Beats | None = None, *, styles: Styles | 
     NotesError
         When there is no note that could be measured.
     """
-    table = grid_notes(notes, beats)
-    if len(table) == 0:
+    cut = piece_windows(notes, beats)
+    if len(cut[0]) == 0:
         raise NotesError("the example has no notes of a piano: there is nothing to be like")
-    table[:, 0] -= min(int(table[:, 0].min()) // 32 * 32, 0)
-    cut = windows_of_piece(table, int(table[:, 0].max()) + 1)
     levels = controls_of_windows(*cut)
     levels = levels[levels[:, list(CONTROLS).index("density")] > FREE]
     wanted: dict[str, int] = {}
