@@ -4,7 +4,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from spartito.training.calibration import fit_calibration, wanted_probability
+from spartito.training import calibration
+from spartito.training.calibration import calibrate, fit_calibration, wanted_probability
+from spartito.training.data.store import Item
+from spartito.training.transcription import targets
 
 
 def peaks(n=40_000, seed=0):
@@ -48,3 +51,27 @@ def test_strictness_grows_only_above_midi_84():
     assert (np.diff(wanted[84 - 21 :]) > 0).all()
     assert wanted[-1] == pytest.approx(0.4 * 2 / 1.25)
     assert (wanted_probability(0.4, steepness=2.0) >= wanted).all()
+
+
+@pytest.mark.parametrize("recording_rings", [False, True])
+def test_thresholds_of_ends_come_from_recordings_that_tell_them(monkeypatch, recording_rings):
+    """Frame curves stand at 0.25 for half a second after the key rises: one item counts that as sounding, one not."""
+    curves, items = {}, []
+    onset = 0.5 + 0.5 * np.arange(150)
+    pitch, velocity = 40 + np.arange(150) % 40, 30.0 + np.arange(150) % 70
+    for number, rings in enumerate((recording_rings, not recording_rings)):
+        up, silent = onset + 0.4, onset + 0.9
+        made = {}
+        for name, end in (("up", up), ("silent", silent)):
+            notes = np.column_stack([onset, end, pitch, velocity])
+            made[name] = targets(notes, None, first=0, frames=5000, fps=62.5)
+        frame = np.maximum(made["up"]["frame"], 0.25 * made["silent"]["frame"])
+        spectrum = np.full((5000, 1), float(number))
+        curves[number] = (made["up"]["onset"], np.zeros_like(frame), frame, made["up"]["velocity"])
+        notes = np.column_stack([onset, silent if rings else up, pitch, velocity])
+        items.append(Item(str(number), spectrum, notes, None, ends_known=number == 0))
+    monkeypatch.setattr(calibration, "ONSET_GRID", (0.4,))
+    monkeypatch.setattr(calibration, "OFFSET_GRID", (0.6,))
+    monkeypatch.setattr(calibration, "curves_of", lambda _, spectrum: curves[int(spectrum[0, 0])])
+    decoder = calibrate(None, items, pedal=False, report=lambda _: None)
+    assert (decoder["frame"] <= 0.25) == recording_rings

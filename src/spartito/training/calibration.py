@@ -12,6 +12,8 @@ above MIDI 84) turns peak heights into probabilities. From these come
 
 Falling to 0.5 only at MIDI 108 took away 8 % of the false high notes of the validation recordings, this takes 46 %,
 for 0.06 points of note F1. For F-beta of calibrated probabilities the best threshold is F* / (1 + beta²).
+
+The thresholds that end notes come from those recordings alone that tell how notes end, if there are any.
 """
 
 from __future__ import annotations
@@ -72,16 +74,18 @@ def calibrate(network: nn.Module, items: Sequence[Item], *, pedal: bool, seconds
     `items` must not be test recordings. `pedal` says whether the network was shown pedals.
     """
     fps = front_end("default").fps
-    pieces = []
+    pieces, told = [], []  # told: those of them that say how notes end
     for item in items:
         frames = 2 * (min(item.frames, int(seconds * fps)) // 2)
         curves = curves_of(network, item.spectrum[:frames])[:4]
         heard = item.notes[item.notes[:, 0] < frames / fps]
         pieces.append((curves, Notes.from_arrays(heard[:, 0], heard[:, 1], heard[:, 2], heard[:, 3])))
+        if item.ends_known:
+            told.append(pieces[-1])
 
-    def mean_scores(settings: PeakSettings, *measures: str) -> list[float]:
+    def mean_scores(settings: PeakSettings, *measures: str, of=pieces) -> list[float]:
         scores = []
-        for curves, reference in pieces:
+        for curves, reference in of:
             estimate = Notes(notes_from_curves(*curves, fps=fps, settings=settings))
             found = quietly_scored(reference, estimate)
             scores.append([found[measure] for measure in measures])
@@ -93,11 +97,10 @@ def calibrate(network: nn.Module, items: Sequence[Item], *, pedal: bool, seconds
         report({"calibration": f"only {np.count_nonzero(played)} notes were found: the thresholds are not fitted"})
         return UNFITTED | {"pedal": pedal}
     onset = max(ONSET_GRID, key=lambda t: mean_scores(PeakSettings(onset=float(t)), "note_f1"))
-    best, frame, offset = max(
-        (*mean_scores(PeakSettings(onset=float(onset), frame=f, offset=o), "note_with_offset_f1"), f, o)
-        for f in FRAME_GRID
-        for o in OFFSET_GRID
-    )
+    ends = [PeakSettings(onset=float(onset), frame=f, offset=o) for f in FRAME_GRID for o in OFFSET_GRID]
+    reached = [mean_scores(end, "note_with_offset_f1", of=told or pieces)[0] for end in ends]
+    best = max(reached)
+    frame, offset = ends[reached.index(best)].frame, ends[reached.index(best)].offset
     report({"onset": float(onset), "frame": frame, "offset": offset, "note_with_offset_f1": best})
 
     references = np.concatenate([reference.pitch for _, reference in pieces])
