@@ -62,7 +62,7 @@ class TokenCoverConfig:
 
     channels: int = 24
     """Of the convolutions per key."""
-    rounds: int = 2
+    rounds: int = 3
     """How often they look around."""
     features: int = 12
     """Values per cell, beside its evidence, that the decoder sees."""
@@ -108,16 +108,17 @@ class Encoded(NamedTuple):
 class Told(NamedTuple):
     """What the decoder is told in training, and about which cells and notes it is then asked.
 
-    A *place* is a note told (0: the mark that opens the window) with a step whose keys `low` to `high` are asked
-    under it: all cells of a window belong to one place each.
+    A *place* is a note told (0: the mark that opens the window) and a step, some keys of which are asked under it:
+    those behind the note where they are of one step, up to the next note told. Every cell belongs to one place.
     """
 
     tokens: Tensor  # (B, T, 5) int64, the first row of each window the END mark; rows behind the last are padding
     window: Tensor  # (P,) int64
     token: Tensor  # (P,) int64, row of `tokens`
     step: Tensor  # (P,) int64, of the core
-    note_place: Tensor  # (Q,) int64: place at which each true note is asked for
-    notes: Tensor  # (Q, 5) int64: the tokens of those notes
+    place: Tensor  # (B, 32, 88) int64, that of each cell
+    note_place: Tensor  # (Q,) int64, that of each true note
+    notes: Tensor  # (Q, 5) int64, the tokens of those notes
 
 
 class Learned(NamedTuple):
@@ -125,7 +126,7 @@ class Learned(NamedTuple):
 
     evidence: Tensor  # (B, 64, 88) logits
     told: Told | None = None
-    cells: Tensor | None = None  # (P, 88) logits
+    cells: Tensor | None = None  # (B, 32, 88) logits, each cell under the notes told before it
     hand: Tensor | None = None  # (Q, 2) logits
     duration: Tensor | None = None  # (Q, 12), given the true hand
     velocity: Tensor | None = None  # (Q, 8), given the true hand and duration
@@ -254,6 +255,7 @@ class TokenCover(nn.Module):
         steps, cells = known.steps[told.window, told.step], known.cells[told.window, told.step]
         logits = self.judge(hidden, steps[:, None], cells[:, None])[:, 0] + cells[..., 0]
         asked, key = told.note_place, told.notes[:, 2]
+        logits = logits[told.place, torch.arange(KEYS, device=logits.device)]
         details = self.details(hidden[asked], steps[asked], cells[asked, key], told.notes)
         return Learned(known.evidence, told, logits, *details)
 
@@ -295,13 +297,14 @@ class Hearing(nn.Module):
         loudest = inner.amax(2)  # (B, 64, 88)
         rise = rise.unflatten(1, (WINDOW, FRAMES_PER_STEP)).sum(2)
         x = x + self.sound(torch.stack([loudest, rise], dim=1))
+        x = x + (self.step + self.key).to(x.dtype)
         tones = chords.unflatten(-1, (3, 12)) @ self.classes.t()  # (B, 16, 3, 88): root, chord tone, bass
-        x = x + self.planes(_per_step(tones).transpose(1, 2))
+        x = x + self.planes(_per_step(tones).transpose(1, 2).to(x.dtype))
         place, length, _ = metre.unbind(-1)
         bars = (STEPS * (place * (LONGEST_BAR + 1) + length)).unsqueeze(-1) + torch.arange(STEPS, device=metre.device)
         told = self.metre(bars.flatten(1))  # (B, 64, C)
         told = told + sum(table(level) for table, level in zip(self.asked, controls.unbind(-1)))[:, None]
-        x = torch.relu(x + told.transpose(1, 2).unsqueeze(-1) + self.step + self.key)
+        x = torch.relu(x + told.transpose(1, 2).unsqueeze(-1).to(x.dtype))
         for part in self.rounds:
             x = part(x)
         evidence = self.out(x)[:, 0].float()
