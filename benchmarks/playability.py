@@ -5,8 +5,10 @@
 First, quantiles of leaps, repetitions and spans (`spartito.notes.playability`, definitions there) over performances of
 ASAP, in the order of the SHA-1 of their paths: the limits of `playability` are their 99 %. Hands are divided by
 `spartito.notes.hands`. Then the human arrangements of POP909 (melody, bridge and piano on one track; songs of the test
-split) as they are and at each level of `simplify`: notes, score, difficulty, wide chords, seconds it took. Last, how
-much of the vocal line the top line of `spartito.notes.roles` finds in them, and how much of what it finds there is it.
+split) as they are and at each level of `simplify`: notes, score, difficulty, difficulty as the control measures it
+(`notes.attributes`, mean over two-bar windows), share of the windows at or below the level, wide chords, seconds it
+took. Last, how much of the vocal line the top line of `spartito.notes.roles` finds in them, and how much of what it
+finds there is it.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from spartito.analysis.beats import beats_from_times
+from spartito.notes.attributes import measures_of_windows
 from spartito.notes.midi import read_midi
 from spartito.notes.playability import LEVELS, hand_strokes, playability
 from spartito.notes.roles import MELODY, Grid, make_table
 from spartito.notes.simplify import simplify
+from spartito.notes.styles import piece_windows
 from spartito.notes.two_hands import piano_in_two_hands
 from spartito.training.data.pop909 import list_songs
 
@@ -84,8 +88,10 @@ def main(arguments: list[str] | None = None) -> None:
     print("|---" * (len(SHARES) + 1) + "|")
     for name, values in concert(performances(options.asap, options.pieces)).items():
         print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in values) + " |")
-    print(f"\n| {options.pieces} songs of POP909 | notes | score | difficulty | wide chords | seconds |")
-    print("|---|---|---|---|---|---|")
+    print(
+        f"\n| {options.pieces} songs of POP909 | notes | score | difficulty | control | kept | wide chords | seconds |"
+    )
+    print("|---" * 8 + "|")
     folders = list_songs(options.pop909, split="test")[: options.pieces]
     songs = [arrangement(folder) for folder in folders]
     for level in (None, *LEVELS):
@@ -95,10 +101,14 @@ def main(arguments: list[str] | None = None) -> None:
             made = simplify(notes, beats, difficulty=level)
             cost = time.process_time() - began
             report = playability(made, beats)
-            rows.append([len(made), report.score, report.difficulty, report.wide_chords, cost])
-        count, score, difficulty, wide, cost = np.mean(rows, axis=0)
+            windows = measures_of_windows(*piece_windows(made, beats))["difficulty"]
+            windows = windows[windows > 0]
+            kept = np.mean(windows <= (level or max(LEVELS)))
+            rows.append([len(made), report.score, report.difficulty, windows.mean(), kept, report.wide_chords, cost])
+        count, score, difficulty, control, kept, wide, cost = np.mean(rows, axis=0)
         name = "as it is" if level is None else f"level {level}"
-        print(f"| {name} | {count:.0f} | {score:.3f} | {difficulty:.1f} | {wide:.1%} | {cost:.3f} |")
+        figures = f"{count:.0f} | {score:.3f} | {difficulty:.1f} | {control:.1f} | {kept:.0%} | {wide:.1%} | {cost:.3f}"
+        print(f"| {name} | {figures} |")
     recall, precision = np.mean([melody_found(folder) for folder in folders], axis=0)
     print(f"\nthe top line finds {recall:.0%} of the vocal line; {precision:.0%} of it is the vocal line")
 
