@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from spartito.decoding import decode_jongwook, decode_onsets_frames
-from spartito.evaluation.transcription import evaluate_transcription, read_notes
+from spartito.evaluation.transcription import evaluate_transcription
+from spartito.loading import load_notes
 from spartito.training.labels import jongwook_labels, magenta_labels
 
 TEST_PIANOS = ("ENSTDkAm", "ENSTDkCl")
@@ -60,7 +61,7 @@ def ceilings(folder: Path, *, labels_only: bool = False) -> dict:
     paths = [p for p in paths if labels_only or p.stem in recorded]
     if not paths:
         raise SystemExit(f"no *_{TEST_PIANOS[0]}.tsv or *_{TEST_PIANOS[1]}.tsv below {folder}")
-    pieces = [read_notes(path) for path in paths]
+    pieces = [load_notes(path) for path in paths]
     result = {}
     for name, draw in SCHEMES.items():
         scores = [evaluate_transcription(notes, draw(notes)) for notes in pieces]

@@ -6,7 +6,7 @@ Printed is one row per recording (also `results/real_songs.md` and `.json`); `re
 each cover, with `--score` also its PDF. Columns:
 
     agreement     correlation of the chroma of recording and cover, mean over the beats found; `shuffled`: what the
-                  beats of the cover in a random order would give (`evaluation.cover.chroma_agreement`)
+                  beats of the cover in a random order would give (`evaluation.likeness.chroma_agreement`)
     tempo, metre, key, chords    as `analyze` understood the song; chords per minute
     unsteady      median change of tempo from beat to beat, in per cent: a few for a played song, more where the
                   tracker stumbles
@@ -29,7 +29,7 @@ import numpy as np
 
 from spartito.audio.io import AUDIO_SUFFIXES, load_audio, save_audio
 from spartito.errors import SpartitoError
-from spartito.evaluation.cover import chroma_agreement
+from spartito.evaluation.likeness import chroma_agreement
 from spartito.files import atomic_path
 
 COLUMNS = {  # key: heading, format

@@ -34,9 +34,11 @@ import soundfile
 from spartito import __version__
 from spartito.audio.io import AUDIO_SUFFIXES
 from spartito.errors import NotesError
+from spartito.evaluation.folders import NOTE_SUFFIXES
 from spartito.evaluation.speed import Cost, measure
-from spartito.evaluation.transcription import NOTE_SUFFIXES, evaluate_transcription, read_notes
+from spartito.evaluation.transcription import evaluate_transcription
 from spartito.files import atomic_path
+from spartito.loading import load_notes
 from spartito.notes.notes import Notes
 
 SPARTITO = "{python} -m spartito.cli transcribe {input} --formats mid --output {output} --quiet"
@@ -95,7 +97,7 @@ def run_one(template: str, piece: dict, folder: Path, *, timeout: float | None) 
         print(f"  failed ({cost.returncode}): {cost.output.strip()[-300:]}", file=sys.stderr)
         return None, cost
     try:
-        return read_notes(written[0]), cost
+        return load_notes(written[0]), cost
     except NotesError as error:
         print(f"  unreadable: {error}", file=sys.stderr)
         return None, cost
@@ -112,7 +114,7 @@ def benchmark(name: str, template: str, pieces: list[dict], folder: Path, *, tim
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a failed piece is an empty one, and said to be
             result = evaluate_transcription(
-                read_notes(piece["reference"]), estimate or Notes(), seconds=piece["seconds"]
+                load_notes(piece["reference"]), estimate or Notes(), seconds=piece["seconds"]
             )
         costs.append(cost)
         scores[piece["name"]] = {**result, "wall": cost.wall, "cpu": cost.cpu, "peak": cost.peak_memory}

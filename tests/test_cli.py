@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -227,14 +228,24 @@ def test_evaluate_folders_and_files(tmp_path, capfd):
 
 
 def test_evaluate_cover(tmp_path, capfd):
-    write_tune(tmp_path / "cover.mid")
-    (tmp_path / "song.beats").write_text("0.0 1\n0.5 2\n1.0 3\n1.5 4\n")
-    files = tmp_path / "cover.mid", tmp_path / "cover.mid"
-    status, out, err = run_cli(capfd, "evaluate", "cover", *files, "--analysis", tmp_path / "song.beats", "--json")
-    assert status == 0 and json.loads(out)["onset_f1"] == 1.0, err
-    status, out, _ = run_cli(capfd, "evaluate", "cover", *files, "--analysis", tmp_path / "song.beats")
-    assert status == 0 and "groove" in out
+    for name in ("made/song_cover.mid", "human/song.mid"):
+        (tmp_path / name).parent.mkdir()
+        write_tune(tmp_path / name)
+    (tmp_path / "beats").mkdir()
+    (tmp_path / "beats/song.beats").write_text("0.0 1\n0.5 2\n1.0 3\n1.5 4\n")
+    files = tmp_path / "made/song_cover.mid", tmp_path / "human/song.mid"
+    known = "--analysis", tmp_path / "beats/song.beats"
+    status, out, err = run_cli(capfd, "evaluate", "cover", *files, *known, "--json")
+    mean = json.loads(out)["mean"]
+    assert status == 0 and mean["onset_f1"] == 1.0, err
+    assert mean["dynamics_range"] == mean["dynamics_range_human"]
+    status, out, _ = run_cli(capfd, "evaluate", "cover", *files, *known)
+    assert status == 0 and "groove" in out and "of the human one" in out and "_human" not in out
     assert run_cli(capfd, "evaluate", "cover", *files, "--analysis", tmp_path / "none.beats")[0] == 1
+    folders = tmp_path / "made", tmp_path / "human"
+    status, out, err = run_cli(capfd, "evaluate", "cover", *folders, "--analysis", tmp_path / "beats")
+    assert status == 0 and re.search(r"song +1.000", out), err
+    assert run_cli(capfd, "evaluate", "cover", *folders, *known)[0] == 2  # a file for a folder of pieces
 
 
 def test_models_soundfont_version_help(capfd):

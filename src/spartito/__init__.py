@@ -33,7 +33,7 @@ _HOME = {  # public name -> module it lives in
     "cover": "spartito.arrangement",
     "estimate_beats": "spartito.analysis.beats",
     "evaluate": "spartito.evaluation.tasks",
-    "evaluate_folders": "spartito.evaluation.transcription",
+    "evaluate_folders": "spartito.evaluation.folders",
     "export_model": "spartito.models.export",
     "fetch_soundfont": "spartito.render.soundfont",
     "from_pianoroll": "spartito.notes.pianoroll",
@@ -119,8 +119,8 @@ if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.audio.audio import Audio
     from spartito.audio.io import load_audio, save_audio
     from spartito.errors import SpartitoError
+    from spartito.evaluation.folders import evaluate_folders
     from spartito.evaluation.tasks import evaluate
-    from spartito.evaluation.transcription import evaluate_folders
     from spartito.loading import load, load_notes
     from spartito.models.convert import convert_checkpoint
     from spartito.models.export import export_model

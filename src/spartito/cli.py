@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from spartito.cli_evaluate import evaluate_app
 from spartito.cli_songs import analyze, cover, separate
 from spartito.cli_work import (
     Composer,
@@ -69,7 +70,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings=_HELP,
 )
-evaluate_app = typer.Typer(help="Measure results against references.", no_args_is_help=True)
 app.add_typer(evaluate_app, name="evaluate")
 
 
@@ -77,16 +77,6 @@ class HighNotes(str, Enum):
     calibrated = "calibrated"
     strict = "strict"
     off = "off"
-
-
-class ReferenceTimes(str, Enum):
-    exact = "exact"
-    jongwook = "jongwook"
-
-
-class MelodyTarget(str, Enum):
-    include = "include"
-    omit = "omit"
 
 
 # -- work on files ------------------------------------------------------------------------------------------
@@ -240,70 +230,6 @@ def synthesize(
 
 
 # -- measures, models, SoundFonts ---------------------------------------------------------------------------
-
-
-@evaluate_app.command("transcription")
-def evaluate_transcription(
-    estimate: Annotated[Path, typer.Argument(help="What was heard: a MIDI or CSV file, or a folder of them.")],
-    reference: Annotated[Path, typer.Argument(help="What was played: a file or folder likewise.")],
-    reference_times: Annotated[
-        ReferenceTimes, typer.Option(help="'jongwook': references on the 32 ms grid of that program.")
-    ] = ReferenceTimes.exact,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Precision, recall and F1 of transcriptions (mir_eval); files of two folders are paired by name."""
-    from spartito import evaluate, evaluate_folders
-    from spartito.console import complain, print_json, print_table
-
-    if estimate.is_dir() != reference.is_dir():
-        raise ParameterError("give two files or two folders: first the estimate, then the reference")
-    if not estimate.is_dir():
-        report = {"pieces": {}, "mean": evaluate(estimate, reference, reference_times=reference_times.value)}
-    else:
-        report = evaluate_folders(reference, estimate, reference_times=reference_times.value)
-    for name in report.get("missing_estimates", []):
-        complain(f"{name}: there is no estimate of it")
-    for name, message in report.get("unreadable", {}).items():
-        complain(f"{name}: {message}")
-    if as_json:
-        print_json(report)
-    else:
-        metrics = ("note", "note_100ms", "note_with_offset", "note_with_offset_and_velocity", "frame", "pedal")
-        if not quiet:
-            shown = [*metrics[:3], "frame"]
-            rows = [[name, *(s[f"{m}_f1"] for m in shown)] for name, s in report["pieces"].items()]
-            if rows:
-                print_table(["piece (F1)", *shown], rows)
-                print()
-        mean = report["mean"]
-        rows = [[m, *(mean[f"{m}_{k}"] for k in ("precision", "recall", "f1"))] for m in metrics if f"{m}_f1" in mean]
-        print_table(["metric", "precision", "recall", "F1"], rows)
-    if report.get("unreadable"):
-        raise typer.Exit(1)
-
-
-@evaluate_app.command("cover")
-def evaluate_cover(
-    estimate: Annotated[Path, typer.Argument(help="An arrangement: a MIDI or CSV file.")],
-    reference: Annotated[Path, typer.Argument(help="The human arrangement of the same song.")],
-    analysis: Annotated[
-        Path | None,
-        typer.Option(help="Beats and chords: song_analysis.json, or a .beats file. Default: the reference's bars."),
-    ] = None,
-    chords: Annotated[Path | None, typer.Option(help="Chords of a .lab file, to measure the harmony by.")] = None,
-    melody: Annotated[MelodyTarget, typer.Option(help="Is the track MELODY aimed at?")] = MelodyTarget.include,
-    as_json: Json = False,
-) -> None:
-    """Onsets on the grid of the beats, harmony, tune, density and rhythm of an arrangement against a human one."""
-    from spartito import evaluate
-    from spartito.console import print_json, print_table
-
-    scores = evaluate(estimate, reference, task="cover", analysis=analysis, chords=chords, melody=melody.value)
-    if as_json:
-        print_json(scores)
-    else:
-        print_table(["metric", "value"], list(scores.items()))
 
 
 @app.command()

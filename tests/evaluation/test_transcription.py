@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from spartito.errors import MissingExtraError, NotesError, ParameterError
+from spartito.errors import MissingExtraError, ParameterError
 from spartito.evaluation import transcription as scoring
 from spartito.notes.notes import Notes
 
@@ -163,45 +163,6 @@ def test_dixon_accuracy():
     assert scoring.dixon_accuracy(np.zeros((2, 88)), np.zeros((2, 88))) == 1.0
     with pytest.raises(ParameterError):
         scoring.dixon_accuracy(np.zeros((2, 88)), np.zeros((3, 88)))
-
-
-def write_tsv(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["# onset,offset,note,velocity", *("\t".join(map(str, row)) for row in rows)]
-    path.write_text("\n".join(lines) + "\n")
-
-
-def test_folders_pair_by_name_and_average_pieces(tmp_path):
-    reference, estimate = tmp_path / "reference", tmp_path / "estimate"
-    write_tsv(reference / "a.tsv", (1.0, 1.5, 60, 64), (2.0, 2.5, 62, 64))
-    write_tsv(reference / "year" / "b.tsv", (1.0, 1.5, 60, 64))
-    write_tsv(reference / "c.tsv", (1.0, 1.5, 60, 64))
-    write_tsv(estimate / "a_transcription.tsv", (1.0, 1.5, 60, 64), (2.0, 2.5, 62, 64))
-    write_tsv(estimate / "b_basic_pitch.tsv", (4.0, 4.5, 60, 64))
-    write_tsv(estimate / "d.tsv", (4.0, 4.5, 60, 64))
-    report = scoring.evaluate_folders(reference, estimate)
-    assert set(report["pieces"]) == {"a", "b"}
-    assert report["pieces"]["a"]["note_f1"] == 1.0 and report["pieces"]["b"]["note_f1"] == 0.0
-    assert report["mean"]["note_f1"] == 0.5
-    assert 0.4 < report["mean"]["frame_accuracy_pooled"] < 0.6
-    assert report["missing_estimates"] == ["c"] and report["missing_references"] == ["d"]
-
-
-def test_folders_without_a_common_piece_are_refused(tmp_path):
-    write_tsv(tmp_path / "reference" / "a.tsv", (1.0, 1.5, 60, 64))
-    write_tsv(tmp_path / "estimate" / "b.tsv", (1.0, 1.5, 60, 64))
-    with pytest.raises(NotesError, match="no piece is in both"):
-        scoring.evaluate_folders(tmp_path / "reference", tmp_path / "estimate")
-    with pytest.raises(NotesError, match="not a folder"):
-        scoring.evaluate_folders(tmp_path / "nowhere", tmp_path / "estimate")
-
-
-def test_two_pieces_of_one_name_are_refused(tmp_path):
-    for year in ("2004", "2006"):
-        write_tsv(tmp_path / "reference" / year / "a.tsv", (1.0, 1.5, 60, 64))
-    write_tsv(tmp_path / "estimate" / "a.tsv", (1.0, 1.5, 60, 64))
-    with pytest.raises(NotesError, match="both named a"):
-        scoring.evaluate_folders(tmp_path / "reference", tmp_path / "estimate")
 
 
 def test_unknown_reference_times():

@@ -1,7 +1,8 @@
-"""How close an arrangement is to a human one, to its chords and tune, and to the recording it covers.
+"""How close an arrangement is to a human one, to its chords and to its tune.
 
 Job
-    Compare two arrangements of a song on the grid of its beats, and the sound of a cover with the recording.
+    Compare two arrangements of a song on the grid of its beats. How a cover sounds beside the recording is measured in
+    `likeness`, its tune as the Pop2Piano paper does in `melody`, its rhythm and dynamics in `expression`.
 
 Method
     Times are counted in beats of the reference and rounded to the nearest quarter of a beat, a *step*. An onset is a
@@ -20,9 +21,6 @@ Method
     class sounds in it; its bass is the lowest note. Beats without an annotated chord are left out. What the human
     arrangement itself scores is the scale to read these by: `evaluate_cover(human, human, ...)`.
 
-    `chroma_agreement` compares sound: the correlation of two chroma vectors, beat by beat, and what a shuffle of the
-    beats would give on average, so that covers of songs on two chords do not look better than they are.
-
 Sources
     Highest sounding note and raw chroma accuracy: J. Choi, K. Lee, 'Pop2Piano' (ICASSP 2023), there by frames and
     against the singer's pitch; G. E. Poliner et al., 'Melody transcription from music audio' (IEEE TASLP 15(4),
@@ -30,7 +28,7 @@ Sources
     T. Fujishima, 'Realtime chord recognition of musical sound' (ICMC 1999). Root, chroma and bass apart: Z. Wang et
     al., 'Audio-to-symbolic arrangement via cross-modal music representation learning' (ICASSP 2022). Groove: O. Cífka
     et al., 'Groove2Groove' (IEEE/ACM TASLP 28, 2020) and S.-L. Wu, Y.-H. Yang, 'MuseMorphose' (IEEE/ACM TASLP 31,
-    2023); smoothing ours. Chroma with logarithmic compression: M. Müller, S. Ewert, 'Chroma Toolbox' (ISMIR 2011).
+    2023); smoothing ours.
 """
 
 from __future__ import annotations
@@ -41,12 +39,11 @@ from dataclasses import replace
 import numpy as np
 
 from spartito.analysis.beats import Beats, pitched
-from spartito.audio.audio import Audio
 from spartito.errors import ParameterError
 from spartito.notes.notes import Notes
 from spartito.notes.pianoroll import to_pianoroll
 
-__all__ = ["STEPS", "chord_of_beats", "chroma_agreement", "evaluate_cover", "groove_similarity", "split_melody"]
+__all__ = ["STEPS", "chord_of_beats", "evaluate_cover", "groove_similarity", "split_melody"]
 
 STEPS = 4  # per beat
 TEMPLATES = {  # quality: pitch classes above the root
@@ -61,8 +58,6 @@ TEMPLATES = {  # quality: pitch classes above the root
 }
 BASS_BONUS = 0.1  # cosine; tells C:maj6 from A:min7. Of 0..0.3 the one by which POP909 agrees best with its own chords
 SMOOTHING = (1.0, 4.0, 1.0)  # weights of the step before, the step, the step after
-CHROMA_PITCHES = (36, 96)  # MIDI; below, a line of the spectrum is wider than a semitone, above are overtones
-COMPRESSION = 1000.0  # log(1 + COMPRESSION · amplitude)
 
 
 def evaluate_cover(
@@ -250,53 +245,3 @@ def groove_similarity(reference: np.ndarray, estimate: np.ndarray, positions: np
     counted = (power[0] > 0) | (power[1] > 0)
     cosine = bars(a * b) / np.sqrt(np.maximum(power[0] * power[1], 1e-12))
     return float(cosine[counted].mean()) if counted.any() else 0.0
-
-
-# -- sound ----------------------------------------------------------------------------------------------------
-
-
-def chroma_agreement(recording: Audio, cover: Audio, beats: Beats) -> dict[str, float]:
-    """How alike two recordings on the same seconds sound in harmony, from beat to beat.
-
-    Returns
-    -------
-    dict of str to float
-        `chroma_agreement`: mean over beats of the correlation of the twelve pitch classes, -1..1;
-        `chroma_agreement_shuffled`: mean over all pairs of different beats, which is what a random order of the
-        cover's beats gives on average. Beats at which the recording is silent are left out; a silent cover scores 0.
-    """
-    ours, theirs = _beat_chroma(recording, beats), _beat_chroma(cover, beats)
-    heard = ours.any(axis=1)
-    ours, theirs = ours[heard], theirs[heard]
-    if len(ours) == 0:
-        return {"chroma_agreement": 0.0, "chroma_agreement_shuffled": 0.0}
-    every = ours @ theirs.T  # (beats, beats) correlations
-    straight = float(np.trace(every))
-    others = len(ours) * (len(ours) - 1)
-    return {
-        "chroma_agreement": straight / len(ours),
-        "chroma_agreement_shuffled": (float(every.sum()) - straight) / max(1, others),
-    }
-
-
-def _beat_chroma(audio: Audio, beats: Beats) -> np.ndarray:
-    """(beats, 12) mean chroma from each beat to the next, without its mean and of length 1; zeros for silence."""
-    import soxr
-
-    from spartito.audio.chunks import spectrum
-    from spartito.audio.features import BINS_PER_SEMITONE, bin_of_pitch, front_end
-    from spartito.audio.level import reference_gain
-
-    front = front_end("default")
-    samples = soxr.resample(audio.mono(), audio.rate, front.rate)
-    log = spectrum(samples, front, gain=reference_gain(samples, front.rate))  # (frames, bins)
-    low, high = (int(bin_of_pitch(p)) - BINS_PER_SEMITONE // 2 for p in CHROMA_PITCHES)
-    level = np.log1p(COMPRESSION * np.exp(log[:, low:high].astype(np.float64)))
-    chroma = level.reshape(len(log), -1, 12, BINS_PER_SEMITONE).sum(axis=(1, 3))
-    edges = np.append(beats.times, 2 * beats.times[-1] - beats.times[-2])
-    frames = np.clip(np.rint(edges * front.fps).astype(int), 0, len(chroma))
-    total = np.vstack([np.zeros(12), np.cumsum(chroma, axis=0)])
-    mean = np.diff(total[frames], axis=0) / np.maximum(1, np.diff(frames))[:, None]
-    mean -= mean.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(mean, axis=1, keepdims=True)
-    return np.where(length > 1e-6, mean / np.maximum(length, 1e-6), 0.0)

@@ -28,6 +28,7 @@ from spartito.notes.pianoroll import to_pianoroll
 __all__ = ["FPS", "melody_accuracy"]
 
 FPS = 44100 / 1024  # frames a second
+REACH = 0.6  # of the usual step of a pitch curve: beyond it a sample says nothing
 
 
 def melody_accuracy(reference: Notes | np.ndarray, estimate: Notes) -> dict[str, float]:
@@ -82,4 +83,4 @@ def _sampled(curve: np.ndarray) -> np.ndarray:
     frames = np.arange(int(np.floor(max(times[-1], 0.0) * FPS + 1e-6)) + 1) / FPS
     after = np.searchsorted((times[1:] + times[:-1]) / 2, frames, side="right")
     step = np.median(np.diff(times)) if len(times) > 1 else 1 / FPS
-    return np.where(np.abs(times[after] - frames) <= step, hertz[after], 0.0)
+    return np.where(np.abs(times[after] - frames) <= REACH * step, hertz[after], 0.0)

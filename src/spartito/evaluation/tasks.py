@@ -14,6 +14,7 @@ from spartito.errors import ParameterError
 if TYPE_CHECKING:
     from spartito.analysis.beats import Beats
     from spartito.analysis.song import Analysis, Chord
+    from spartito.audio.audio import Audio
     from spartito.notes.notes import Notes
 
 __all__ = ["TASKS", "evaluate"]
@@ -30,6 +31,8 @@ def evaluate(
     analysis: Analysis | Beats | str | os.PathLike | None = None,
     chords: tuple[Chord, ...] | str | os.PathLike | None = None,
     melody: str = "include",
+    pitch: np.ndarray | str | os.PathLike | None = None,
+    recording: Audio | str | os.PathLike | None = None,
 ) -> dict[str, float]:
     """Scores of one estimate against its reference.
 
@@ -38,8 +41,9 @@ def evaluate(
     estimate, reference : Notes or path
         What was heard, and what was played; or two arrangements of a song, the second by a human.
     task : {"transcription", "cover"}
-        See `spartito.evaluation.transcription.evaluate_transcription` and
-        `spartito.evaluation.cover.evaluate_cover` for the keys of the result.
+        The keys of the result are explained at the top of `spartito.evaluation.transcription`, and for covers of
+        `evaluation.cover`, `.melody`, `.expression` and `.likeness`. Keys that end in `_human` are those of the
+        reference, where it is not agreement that counts but to be like a human.
     reference_times : {"exact", "jongwook"}
         Of "transcription".
     analysis : Analysis or Beats or path, optional
@@ -50,15 +54,20 @@ def evaluate(
     melody : {"include", "omit"}
         For "cover": whether the track of the reference that is named melody is part of the target. It is the tune that
         is looked for in both cases.
+    pitch : array of shape (n, 2) or path, optional
+        For "cover": seconds and hertz of the singing voice, for the melody chroma accuracy; default: the track of the
+        reference that is named melody, else the melody of `analysis`.
+    recording : Audio or path, optional
+        For "cover": the song itself, for how alike it and the arrangement sound.
 
     Raises
     ------
     ParameterError
         Another task; "cover" without beats.
-    NotesError
+    NotesError, AudioError
         A file cannot be read.
     MissingExtraError
-        mir_eval is not installed (extra `eval`; "transcription" only).
+        mir_eval is not installed (extra `eval`; "transcription", and "cover" of songs whose melody is known).
     """
     from spartito.loading import load_notes
 
@@ -79,13 +88,51 @@ def evaluate(
 
     song = _song(analysis, chords, reference)
     tune, accompaniment = split_melody(reference)
-    return evaluate_cover(
-        accompaniment if melody == "omit" else reference,
-        estimate,
-        beats=song.beats,
-        melody=tune,
-        chords=song.chord_rows() if song.chords else None,
-    )
+    human = accompaniment if melody == "omit" else reference
+    return {
+        **evaluate_cover(
+            human,
+            estimate,
+            beats=song.beats,
+            melody=tune,
+            chords=song.chord_rows() if song.chords else None,
+        ),
+        **_beside_human(_voice(pitch, tune, song), recording, human, estimate),
+    }
+
+
+def _beside_human(voice, recording, human: Notes, estimate: Notes) -> dict[str, float]:
+    """Measures whose best value is that of the human arrangement: of the estimate, then, `_human`, of the other."""
+    from spartito.evaluation.expression import evaluate_expression
+    from spartito.evaluation.likeness import Original
+    from spartito.evaluation.melody import melody_accuracy
+
+    if isinstance(recording, (str, os.PathLike)):
+        from spartito.audio.io import load_audio
+
+        recording = load_audio(recording)
+    original = None if recording is None else Original(recording)
+
+    def measured(arrangement):
+        return {
+            **({} if voice is None else melody_accuracy(voice, arrangement)),
+            **evaluate_expression(arrangement),
+            **({} if original is None else original.compare(arrangement)),
+        }
+
+    return measured(estimate) | {f"{name}_human": value for name, value in measured(human).items()}
+
+
+def _voice(pitch, tune: Notes | None, song: Analysis) -> Notes | np.ndarray | None:
+    """The tune to follow: as given, as annotated, as analysed."""
+    from spartito.analysis.song import read_pitch
+    from spartito.notes.notes import Notes
+
+    if pitch is not None:
+        return read_pitch(pitch) if isinstance(pitch, (str, os.PathLike)) else pitch
+    if tune is not None:
+        return tune
+    return Notes.from_arrays(*song.melody.T) if len(song.melody) else None
 
 
 def _song(analysis, chords, reference: Notes) -> Analysis:

@@ -26,15 +26,13 @@ transcription with pedals", TASLP 2021 (pedal tolerances as its code has them).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from spartito.errors import MissingExtraError, NotesError, ParameterError
+from spartito.errors import MissingExtraError, ParameterError
 from spartito.notes.notes import Notes
 
-__all__ = ["dixon_accuracy", "evaluate_folders", "evaluate_transcription", "match_notes"]
+__all__ = ["as_scored", "dixon_accuracy", "evaluate_transcription", "frame_counts", "match_notes"]
 
 ONSET_TOLERANCE = 0.05  # seconds, MIREX
 OFFSET_RATIO = 0.2  # of the reference note's length, MIREX; never less than 50 ms
@@ -44,8 +42,6 @@ WIDE_TOLERANCE, NARROW_TOLERANCE = 0.1, 0.02  # seconds, reported beside the usu
 FRAME_SECONDS = 512 / 16000  # 31.25 frames per second
 HIGH_PITCH = 84  # MIDI number of C6; "high" is above it
 PEDAL_ONSET_TOLERANCE = 0.2  # seconds (code of Kong 2021; its text says 0.05)
-ESTIMATE_ENDINGS = ("_transcription", "_transcribed", "_basic_pitch", "_transkun", "_estimate", "_est")
-NOTE_SUFFIXES = (".mid", ".midi", ".csv", ".tsv")  # the first found wins when a piece has several
 
 
 # -- one piece ------------------------------------------------------------------------------------------
@@ -84,7 +80,7 @@ def evaluate_transcription(
     MissingExtraError
         When mir_eval is not installed.
     """
-    reference, estimate = _as_scored(reference, estimate, reference_times)
+    reference, estimate = as_scored(reference, estimate, reference_times)
     for side, notes in (("reference", reference), ("estimate", estimate)):
         if len(notes) == 0:
             warnings.warn(f"the {side} has no notes: all note scores are 0", stacklevel=2)
@@ -191,91 +187,6 @@ def frame_counts(reference: Notes, estimate: Notes) -> tuple[int, int, int]:
     return both, int(theirs.sum()) - both, int(ours.sum()) - both
 
 
-# -- many pieces ----------------------------------------------------------------------------------------
-
-
-def evaluate_folders(
-    reference_folder: str | Path,
-    estimate_folder: str | Path,
-    *,
-    reference_times: str = "exact",
-    progress: Callable[[int, int], None] | None = None,
-) -> dict:
-    """Scores of every piece that both folders hold, and their unweighted means.
-
-    Files (.mid, .midi, .csv, .tsv, sub-folders included) are paired by name; endings that programs add to an
-    estimate (`_transcription`, `_basic_pitch`, ...) are ignored. `progress(done, total)` is called per piece.
-
-    Returns
-    -------
-    dict
-        `pieces`: name -> scores; `mean`: unweighted mean over pieces (a pedal score over the pieces that have
-        one), with `frame_accuracy_pooled` over the cells of all pieces; `missing_estimates`,
-        `missing_references`: names that have no partner; `unreadable`: name -> message. Pieces without a
-        readable estimate are in no mean: look at the lists before you quote one.
-
-    Raises
-    ------
-    NotesError
-        When a folder is not there, two files of one folder share a name, or no piece is in both.
-    """
-    references, estimates = _by_name(reference_folder), _by_name(estimate_folder)
-    names = sorted(references.keys() & estimates.keys())
-    if not names:
-        raise NotesError(
-            f"no piece is in both folders: {len(references)} references in {reference_folder}, "
-            f"{len(estimates)} estimates in {estimate_folder}; they are paired by file name"
-        )
-    pieces, unreadable, counts = {}, {}, np.zeros(3, dtype=np.int64)
-    for done, name in enumerate(names, start=1):
-        try:
-            reference, estimate = read_notes(references[name]), read_notes(estimates[name])
-        except NotesError as error:
-            unreadable[name] = str(error)
-        else:
-            pieces[name] = evaluate_transcription(reference, estimate, reference_times=reference_times)
-            counts += frame_counts(*_as_scored(reference, estimate, reference_times))
-        if progress is not None:
-            progress(done, len(names))
-    metrics = list(dict.fromkeys(metric for scores in pieces.values() for metric in scores))
-    mean = {m: float(np.mean([s[m] for s in pieces.values() if m in s])) for m in metrics}
-    if pieces:
-        mean["frame_accuracy_pooled"] = _accuracy(*map(int, counts))
-    return {
-        "pieces": pieces,
-        "mean": mean,
-        "missing_estimates": sorted(references.keys() - estimates.keys()),
-        "missing_references": sorted(estimates.keys() - references.keys()),
-        "unreadable": unreadable,
-    }
-
-
-def read_notes(path: str | Path) -> Notes:
-    """Notes of a MIDI, CSV or TSV file, by its suffix."""
-    from spartito.notes import midi, table
-
-    if Path(path).suffix.lower() in (".csv", ".tsv"):
-        return table.read_csv(path)
-    return midi.read_midi(path)
-
-
-def _by_name(folder: str | Path) -> dict[str, Path]:
-    """Piece name -> its file. A piece with several formats in one place gives the first of NOTE_SUFFIXES."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise NotesError(f"{folder} is not a folder of MIDI, CSV or TSV files")
-    found: dict[str, Path] = {}
-    files = [p for p in folder.rglob("*") if p.suffix.lower() in NOTE_SUFFIXES and p.is_file()]
-    for path in sorted(files, key=lambda p: (NOTE_SUFFIXES.index(p.suffix.lower()), str(p))):
-        name = path.stem
-        for ending in ESTIMATE_ENDINGS:
-            name = name.removesuffix(ending)
-        other = found.setdefault(name, path)
-        if other is not path and other.with_suffix("") != path.with_suffix(""):
-            raise NotesError(f"{other} and {path} are both named {name}: pieces are paired by name")
-    return found
-
-
 # -- parts ----------------------------------------------------------------------------------------------
 
 
@@ -287,7 +198,7 @@ def _mir_eval():
     return mir_eval
 
 
-def _as_scored(reference: Notes, estimate: Notes, reference_times: str) -> tuple[Notes, Notes]:
+def as_scored(reference: Notes, estimate: Notes, reference_times: str) -> tuple[Notes, Notes]:
     """Both sides with pedals applied and notes of no length left out."""
     reference = _lasting(reference.sounding())
     if reference_times == "jongwook":

@@ -1,0 +1,135 @@
+"""`evaluate` on the command line: what was made beside what it should be, two files or two folders."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spartito.cli_work import Json, Quiet
+from spartito.errors import ParameterError
+
+__all__ = ["evaluate_app"]
+
+evaluate_app = typer.Typer(help="Measure results against references.", no_args_is_help=True)
+TRANSCRIPTION = ("note", "note_100ms", "note_with_offset", "note_with_offset_and_velocity", "frame", "pedal")
+COVER = ("onset_f1", "melody_chroma", "chord_root", "density_ratio", "groove")  # of each piece of a folder
+
+
+class ReferenceTimes(str, Enum):
+    exact = "exact"
+    jongwook = "jongwook"
+
+
+class MelodyTarget(str, Enum):
+    include = "include"
+    omit = "omit"
+
+
+@evaluate_app.command("transcription")
+def evaluate_transcription(
+    estimate: Annotated[Path, typer.Argument(help="What was heard: a MIDI or CSV file, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="What was played: a file or folder likewise.")],
+    reference_times: Annotated[
+        ReferenceTimes, typer.Option(help="'jongwook': references on the 32 ms grid of that program.")
+    ] = ReferenceTimes.exact,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Precision, recall and F1 of transcriptions (mir_eval); files of two folders are paired by name."""
+    report = _compared(estimate, reference, task="transcription", reference_times=reference_times.value)
+
+    def tables(print_table):
+        if not quiet:
+            _print_pieces(report, [f"{m}_f1" for m in (*TRANSCRIPTION[:3], "frame")], "piece", print_table)
+        mean = report["mean"]
+        rows = [
+            [m, *(mean[f"{m}_{k}"] for k in ("precision", "recall", "f1"))] for m in TRANSCRIPTION if f"{m}_f1" in mean
+        ]
+        print_table(["metric", "precision", "recall", "F1"], rows)
+
+    _tell(report, tables, as_json=as_json)
+
+
+@evaluate_app.command("cover")
+def evaluate_cover(
+    estimate: Annotated[Path, typer.Argument(help="An arrangement: a MIDI or CSV file, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="The human arrangement of the same song, or a folder likewise.")],
+    analysis: Annotated[
+        Path | None,
+        typer.Option(help="Beats and chords: song_analysis.json, or a .beats file. Default: the reference's bars."),
+    ] = None,
+    chords: Annotated[Path | None, typer.Option(help="Chords of a .lab file, to measure the harmony by.")] = None,
+    melody: Annotated[MelodyTarget, typer.Option(help="Is the track MELODY aimed at?")] = MelodyTarget.include,
+    pitch: Annotated[
+        Path | None,
+        typer.Option(help="The voice's pitch (seconds, hertz a line), to measure the tune by. Default: track MELODY."),
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="The song itself: how alike it and the arrangements sound.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Onsets on the grid of the beats, harmony, tune, rhythm, dynamics and likeness of an arrangement and a human one.
+
+    With folders the options name folders too, whose files are named like the pieces.
+    """
+    report = _compared(
+        estimate,
+        reference,
+        task="cover",
+        analysis=analysis,
+        chords=chords,
+        melody=melody.value,
+        pitch=pitch,
+        recording=recording,
+    )
+
+    def tables(print_table):
+        if not quiet:
+            _print_pieces(report, COVER, "piece", print_table)
+        mean = report["mean"]
+        human = {name.removesuffix("_human"): f"{value:.3f}" for name, value in mean.items() if name.endswith("_human")}
+        rows = [[name, value, human.get(name, "")] for name, value in mean.items() if not name.endswith("_human")]
+        print_table(["metric", "value", "of the human one"], rows)
+
+    _tell(report, tables, as_json=as_json)
+
+
+def _compared(estimate: Path, reference: Path, **options) -> dict:
+    """The report of two folders, or of two files one like it."""
+    from spartito import evaluate, evaluate_folders
+
+    if estimate.is_dir() != reference.is_dir():
+        raise ParameterError("give two files or two folders: first the estimate, then the reference")
+    if estimate.is_dir():
+        return evaluate_folders(reference, estimate, **options)
+    return {"pieces": {}, "mean": evaluate(estimate, reference, **options)}
+
+
+def _print_pieces(report: dict, metrics, head: str, print_table) -> None:
+    pieces = report["pieces"]
+    metrics = [metric for metric in metrics if any(metric in scores for scores in pieces.values())]
+    if pieces:
+        rows = [[name, *(scores.get(metric, float("nan")) for metric in metrics)] for name, scores in pieces.items()]
+        print_table([head, *metrics], rows)
+        print()
+
+
+def _tell(report: dict, tables, *, as_json: bool) -> None:
+    """What could not be measured, then the figures; leaves with status 1 when a piece could not be read."""
+    from spartito.console import complain, print_json, print_table
+
+    for name in report.get("missing_estimates", []):
+        complain(f"{name}: there is no estimate of it")
+    for name, message in report.get("unreadable", {}).items():
+        complain(f"{name}: {message}")
+    if as_json:
+        print_json(report)
+    else:
+        tables(print_table)
+    if report.get("unreadable"):
+        raise typer.Exit(1)
