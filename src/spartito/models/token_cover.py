@@ -416,7 +416,7 @@ class Attention(nn.Module):
         score = (query @ key.transpose(-1, -2)).float() / math.sqrt(query.shape[-1])  # (B, heads, T, N)
         if place is not None:
             apart = torch.arange(WINDOW, device=x.device) - place.unsqueeze(-1) + WINDOW - 1  # (.., T, 64)
-            score = score + self.distance(apart).movedim(-1, -3)
+            score = score + self.distance(apart).transpose(-1, -2).transpose(-2, -3)
         if causal:
             later = torch.ones(score.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
             score = score.masked_fill(later, -1e9)

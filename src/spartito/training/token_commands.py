@@ -53,9 +53,10 @@ def train_tokens(
     card : name, licence, data for `config.json`
     """
     recipe = recipe_of(config, stage=stage, settings=settings)
-    known = None
+    known, style_of = None, {}
     if styles is not None:
-        known = Styles.from_dict(json.loads(Path(styles).read_text(encoding="utf-8"))["styles"])
+        found = json.loads(Path(styles).read_text(encoding="utf-8"))
+        known, style_of = Styles.from_dict(found["styles"]), found["songs"]
         if len(known) > recipe.network.levels[job.STYLE]:
             raise ParameterError(
                 f"{len(known)} styles are more than the {recipe.network.levels[job.STYLE]} of the network"
@@ -63,7 +64,7 @@ def train_tokens(
     network = job.new_network(recipe)
     if init is not None and not Path(output, "checkpoint.pt").exists():
         report(f"{start(network, Path(init))} tensors from {init}")
-    songs = open_songs(Path(store), "train", styles=known)
+    songs = open_songs(Path(store), "train", styles=style_of, levels=job.EASIER)
     report(f"{len(songs)} recordings, {sum(len(song.rows) for song in songs)} windows")
     validate = None
     if any(Path(store, FOLDER, "validation").glob("*.npz")):

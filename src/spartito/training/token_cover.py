@@ -48,7 +48,8 @@ from spartito.training.loop import LoopConfig
 __all__ = ["CONFIGS", "STAGES", "TokenRecipe", "batches", "examples", "loss", "make_validation", "tell", "written"]
 
 STAGES = ("evidence", "all")
-STYLE, MELODY_CONTROL = list(CONTROLS).index("style"), list(CONTROLS).index("melody")
+STYLE, DIFFICULTY, MELODY_CONTROL = (list(CONTROLS).index(name) for name in ("style", "difficulty", "melody"))
+EASIER = (1, 2, 3)  # levels of difficulty that hardly any arrangement of POP909 has
 INCLUDE, OMIT = 1, 2
 A_STEP = 16  # losses of cells are sums over the keys of a step in parts of so many notes, as those of the arranger
 TOGETHER = 4  # batches that share out their windows by length
@@ -75,6 +76,8 @@ class TokenRecipe:
     """Part of the windows that are told no control (whether the melody is to be left out is always told)."""
     free_each: float = 0.3
     """Part of the controls left free in the others."""
+    easier: float = 0.12
+    """Part of the windows whose target is reduced to one of `EASIER`; the difficulty is then always told."""
     told: tuple[float, ...] = (0.35, 0.35, 0.2, 0.1)
     """Parts of the windows told the truth, what is heard, some steps of each, nothing."""
     left_out: float = 0.3
@@ -161,7 +164,8 @@ def batches(songs: Sequence[TokenSong], recipe: TokenRecipe) -> Callable[[int], 
         shift = rng.choice(SHIFTS, size=recipe.batch, p=SHIFT_ODDS)
         silent = (rng.random(recipe.batch) < recipe.without_melody) | ~lead[owner[chosen]]
         windows = [(songs[owner[c]], int(place[c])) for c in chosen]
-        return examples(windows, shift=shift, silent=silent, recipe=recipe, rng=rng)
+        easier = np.where(rng.random(recipe.batch) < recipe.easier, rng.choice(EASIER, size=recipe.batch), 0)
+        return examples(windows, shift=shift, silent=silent, easier=np.where(silent, 0, easier), recipe=recipe, rng=rng)
 
     return batch_at
 
@@ -171,6 +175,7 @@ def examples(
     *,
     shift: np.ndarray | None = None,
     silent: np.ndarray | None = None,
+    easier: np.ndarray | None = None,
     recipe: TokenRecipe | None = None,
     rng: np.random.Generator | None = None,
 ) -> dict[str, Tensor]:
@@ -180,6 +185,7 @@ def examples(
     ----------
     shift : (B,) semitones up, by default none
     silent : (B,) bool, whether the melody is left out; by default never
+    easier : (B,) level of difficulty that the notes are reduced to; 0, by default, leaves them as they are
     recipe, rng : for what is left free or unknown at random; without `rng` chords are told and all controls free
 
     Returns
@@ -192,6 +198,7 @@ def examples(
     count = len(chosen)
     shift = np.zeros(count, dtype=np.int64) if shift is None else np.asarray(shift, dtype=np.int64)
     silent = np.zeros(count, dtype=bool) if silent is None else silent
+    easier = np.zeros(count, dtype=np.int64) if easier is None else easier
     frames, chords, metre, notes = [], [], [], []
     struck = np.zeros((count, WINDOW, KEYS), dtype=np.float32)
     known = np.zeros((count, WINDOW), dtype=bool)
@@ -202,7 +209,8 @@ def examples(
         chords.append(np.roll(window_chords(song.chords, row).reshape(-1, 3, 12), shift[i], axis=-1).reshape(-1, 36))
         metre.append(window_metre(song.positions, row, length)[0])
         first = STEPS * int(row[0]) - AHEAD
-        around = notes_between(song, first, first + WINDOW, shift=int(shift[i]), melody=not silent[i])
+        asked = {"shift": int(shift[i]), "melody": not silent[i], "level": int(easier[i])}
+        around = notes_between(song, first, first + WINDOW, **asked)
         struck[i, around[:, 0], around[:, 2] - LOWEST_KEY] = 1.0
         step = first + np.arange(WINDOW)
         known[i] = (step >= 0) & (step < STEPS * len(song.positions))
@@ -221,6 +229,7 @@ def examples(
         controls[:, MELODY_CONTROL] = INCLUDE
         freed = rng.random(controls.shape) < recipe.free_each
         controls[freed | (rng.random((count, 1)) < recipe.free)] = 0
+        controls[:, DIFFICULTY] = np.where(easier > 0, easier, controls[:, DIFFICULTY])
         for part in chords:
             part *= rng.random() >= recipe.without_chords
     controls[silent, MELODY_CONTROL] = OMIT

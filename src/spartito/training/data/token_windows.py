@@ -7,7 +7,7 @@ The store of the arranger keeps what is heard, chords and notes without velocity
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,10 @@ from spartito.errors import ParameterError
 from spartito.files import atomic_path
 from spartito.models.arranger_input import bars_of
 from spartito.models.cover_tokens import KEYS, LEFT, LOWEST_KEY, RIGHT, STEPS, tiles
-from spartito.notes.attributes import song_vector
 from spartito.notes.hands import RIGHT as RIGHT_OF_HANDS
 from spartito.notes.hands import split_hands
-from spartito.notes.styles import Styles
-from spartito.training.data.arrangements import MELODY, TRACKS, open_pieces
+from spartito.training.data.arrangements import MELODY, PIANO, TRACKS, open_pieces
+from spartito.training.styles import reduced
 
 __all__ = ["TokenSong", "notes_between", "open_songs", "prepare_hands"]
 
@@ -62,6 +61,7 @@ class TokenSong:
     notes: np.ndarray
     lead: bool
     style: int = 0
+    easier: tuple[np.ndarray, ...] = ()
 
     @property
     def counts(self) -> np.ndarray:
@@ -107,8 +107,16 @@ def handed(tables: list[np.ndarray], beats: np.ndarray) -> np.ndarray:
     return np.column_stack([onset, np.maximum(duration, 1), pitch, np.clip(velocity, 1, 127), hand, track])
 
 
-def open_songs(store: Path, split: str, *, styles: Styles | None = None) -> list[TokenSong]:
-    """The recordings of a split that are prepared both ways, in the order of their names."""
+def open_songs(
+    store: Path, split: str, *, styles: Mapping[str, int] | None = None, levels: Sequence[int] = ()
+) -> list[TokenSong]:
+    """The recordings of a split that are prepared both ways, in the order of their names.
+
+    Parameters
+    ----------
+    styles : number of the style of each song (the "songs" of `train styles`); recording NNN-v is of song NNN
+    levels : levels of difficulty to which the notes are also reduced, 1 and on
+    """
     songs = []
     for piece in open_pieces(Path(store, split)):
         path = Path(store, FOLDER, split, f"{piece.name}.npz")
@@ -121,9 +129,8 @@ def open_songs(store: Path, split: str, *, styles: Styles | None = None) -> list
             continue
         bars = bars_of(starts, len(positions))
         lengths = np.array([tiles(starts[i : i + 2], bars[i : i + 2])[1][0] for i in range(len(starts))])
-        style = 0
-        if styles is not None and len(notes):
-            style = styles.nearest(song_vector(struck_once(notes)[:, :5], STEPS * len(positions)))
+        once = struck_once(notes)[:, :5]
+        easier = (reduced(once, positions, level) for level in levels)
         songs.append(
             TokenSong(
                 piece.name,
@@ -135,7 +142,8 @@ def open_songs(store: Path, split: str, *, styles: Styles | None = None) -> list
                 np.isin(starts, tiles(starts, bars)[0]),
                 notes,
                 piece.lead,
-                style,
+                (styles or {}).get(piece.name.partition("-")[0], 0),
+                tuple(np.column_stack([part, np.full(len(part), PIANO)]) for part in easier),
             )
         )
     if not songs:
@@ -143,14 +151,17 @@ def open_songs(store: Path, split: str, *, styles: Styles | None = None) -> list
     return songs
 
 
-def notes_between(song: TokenSong, first: int, last: int, *, shift: int = 0, melody: bool = True) -> np.ndarray:
+def notes_between(
+    song: TokenSong, first: int, last: int, *, shift: int = 0, melody: bool = True, level: int = 0
+) -> np.ndarray:
     """(k, 5) notes that begin at steps `first` to `last` - 1 of a recording, steps counted from `first`.
 
     Step, duration, pitch (`shift` semitones up), velocity, hand; each key once at a step, the longest note of it. Notes
-    beyond the keyboard are left out, and without `melody` its notes.
+    beyond the keyboard are left out, and without `melody` its notes. `level`: those of `easier`; 0: as they are.
     """
-    low, high = np.searchsorted(song.notes[:, 0], [first, last])
-    notes = song.notes[low:high]
+    notes = song.easier[level - 1] if level else song.notes
+    low, high = np.searchsorted(notes[:, 0], [first, last])
+    notes = notes[low:high]
     if not melody:
         notes = notes[notes[:, 5] != MELODY]
     notes = struck_once(notes)[:, :5].copy()
