@@ -83,6 +83,15 @@ def test_notes_on_the_grid_of_given_beats():
     assert grid_notes(notes, beats).tolist() == [[-4, 2, 40, 70, 0], [0, 2, 43, 70, 0], [2, 2, 70, 70, 1]]
 
 
+def test_the_pedal_holds_up_to_the_next_stroke_of_the_hand():
+    beats = beats_from_times(0.5 * np.arange(9), np.arange(9) % 4, numerator=4, denominator=4)
+    notes = piece([(0.0, [40]), (3.0, [43])], [(1.0, [70]), (2.0, [72])])
+    pedalled = notes.with_pedal(np.array([[0.1, 1.2]]))  # up after beat 2.4
+    # the first bass to where the pedal rises (2.4 beats are nearly 10 steps), the tune to its next note, then as before
+    assert grid_notes(pedalled, beats)[:, :2].tolist() == [[0, 10], [4, 4], [8, 2], [12, 2]]
+    assert grid_notes(notes, beats)[:, 1].tolist() == [2, 2, 2, 2]
+
+
 def test_an_example_asks_for_itself():
     notes = piece(STRIDE, TUNE)
     table = grid_notes(notes)  # 120 beats a minute, which its clock says

@@ -146,7 +146,8 @@ def grid_notes(notes: Notes, beats: Beats | None = None) -> np.ndarray:
     """(k, 5) int of a piano piece: step from its first downbeat (negative before it), duration, pitch, velocity, hand.
 
     Steps are quarters of a quarter note. `beats` when missing: the clock of the file if the notes keep to it, else
-    those found in the notes. Drums are left out; of notes on one step and key the longest stays.
+    those found in the notes. Drums are left out; of notes on one step and key the longest stays. A key that is let go
+    while the pedal holds its note lasts to the next stroke of its hand at most, as a score would write it.
     """
     hands = piano_in_two_hands(notes)
     if len(hands) == 0:
@@ -155,11 +156,15 @@ def grid_notes(notes: Notes, beats: Beats | None = None) -> np.ndarray:
         beats = beats_from_tempo_map(hands)
         beats = estimate_beats(hands) if beats is None else beats
     first = beats.quarters[np.argmax(beats.positions == 0)]
-    onset, end = (
+    onset, end, heard = (
         np.floor(STEPS * (beats.to_quarters(times) - first) + 0.5).astype(np.int64)
-        for times in (hands.onset, hands.offset)
+        for times in (hands.onset, hands.offset, hands.sounding().offset)
     )
     hand = np.where(hands.array["track"] == RIGHT, RIGHT_HAND, LEFT_HAND)
+    for own in (hand == LEFT_HAND, hand == RIGHT_HAND):
+        strokes = np.append(np.unique(onset[own]), np.iinfo(np.int64).max)
+        following = strokes[np.searchsorted(strokes, onset[own], side="right")]
+        end[own] = np.maximum(end[own], np.minimum(heard[own], following))
     table = np.column_stack([onset, np.maximum(end - onset, 1), hands.pitch, hands.velocity, hand])
     table = table[np.lexsort((-table[:, 1], table[:, 2], table[:, 0]))]
     other = np.any(np.diff(table[:, [0, 2]], axis=0) != 0, axis=1)
