@@ -17,8 +17,10 @@ harder. Excerpts are taken evenly over the store. Rows of the tables:
 Conditions: `annotated`, everyone is given the beats and chords of the song, which leaves the arranging; `estimated`,
 `spartito.analyze` finds them and the results are still measured on the annotated beats. Targets: `include` is melody
 + bridge + piano of POP909 (only recordings in which the melody is heard), `omit` bridge + piano. Measures: see
-`spartito.evaluation.cover`. A peer is a shell command that gets the recording and knows neither beats nor chords;
-`{input}`, `{output}`, `{folder}`, `{python}` are replaced.
+`spartito.evaluation.cover`. A second table is read by its row `human`: nearest to it is best. There covers are
+performed and peers are not moved to the grid; see `spartito.evaluation.melody`, `expression` and, with `--sound`,
+`likeness`, for which every arrangement is played (five seconds each). A peer is a shell command that gets the recording
+and knows neither beats nor chords; `{input}`, `{output}`, `{folder}`, `{python}` are replaced.
 
 With `--stages` one song goes through `analyze`, `cover` with that model, its score and its sound, on one core and on
 two: seconds by the clock in each stage, and the largest memory.
@@ -45,8 +47,12 @@ import numpy as np
 from spartito import __version__
 from spartito.analysis.beats import Beats
 from spartito.analysis.song import Analysis, Chord, beats_of
+from spartito.audio.io import load_audio
 from spartito.errors import SpartitoError
 from spartito.evaluation.cover import STEPS, evaluate_cover
+from spartito.evaluation.expression import evaluate_expression
+from spartito.evaluation.likeness import Original
+from spartito.evaluation.melody import melody_accuracy
 from spartito.evaluation.speed import measure
 from spartito.files import atomic_path
 from spartito.notes.notes import Notes
@@ -68,6 +74,14 @@ COLUMNS = {  # key: heading
     "density_ratio": "density",
     "groove": "groove",
     "playability": "playable",
+}
+BY_THEMSELVES = {
+    "melody_chroma_accuracy": "melody chroma accuracy",
+    "rhythm_grid": "grid",
+    "rhythm_variety": "variety, bits",
+    "dynamics_range": "dynamics",
+    "cover_distance": "cover distance",
+    "path_deviation": "path deviation, s",
 }
 
 
@@ -152,12 +166,12 @@ def once(hear: Callable[[Excerpt], Notes], folder: Path, *, resume: bool) -> Cal
     for old in folder.glob("*.mid") if not resume else ():
         old.unlink()
 
-    def arrange(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
+    def arrange(excerpt: Excerpt, analysis: Analysis, melody: str, *, perform: bool = False) -> Notes:
         midi = folder / f"{excerpt.name}.mid"
         if not midi.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             write_midi(hear(excerpt), midi)
-        return on_steps(read_midi(midi), analysis.beats)
+        return read_midi(midi) if perform else on_steps(read_midi(midi), analysis.beats)
 
     return arrange
 
@@ -195,8 +209,8 @@ def arranger(model: str) -> Callable:
 
     opened = open_arranger(model.removesuffix(" --auto"), auto=model.endswith(" --auto"))
 
-    def arrange(excerpt: Excerpt, analysis: Analysis, melody: str) -> Notes:
-        return cover(excerpt.audio, model=opened, analysis=analysis, melody=melody, perform=False)
+    def arrange(excerpt: Excerpt, analysis: Analysis, melody: str, *, perform: bool = False) -> Notes:
+        return cover(excerpt.audio, model=opened, analysis=analysis, melody=melody, perform=perform)
 
     return arrange
 
@@ -227,6 +241,7 @@ def compare(
     targets,
     *,
     listen: bool = True,
+    sound: bool = False,
     results: dict | None = None,
     keep: Callable[[dict], None] = lambda results: None,
 ) -> dict:
@@ -235,6 +250,7 @@ def compare(
     for number, excerpt in enumerate(excerpts, start=1):
         print(f"{number}/{len(excerpts)} {excerpt.name}", file=sys.stderr)
         rows = excerpt.given.chord_rows()
+        song = Original(load_audio(excerpt.audio)) if sound else None
         for condition in conditions:
             analysis = None
             for target in targets:
@@ -246,11 +262,11 @@ def compare(
                         continue
                     analysis = analysis or analysed(excerpt, condition, listen=listen)
                     try:
-                        notes = system(excerpt, analysis, target)
+                        notes, played = (system(excerpt, analysis, target, perform=way) for way in (False, True))
                     except SpartitoError as error:
                         print(f"  {name}: {error}", file=sys.stderr)
-                        notes = Notes()
-                    place[excerpt.name] = scored(excerpt, notes, rows, target)
+                        notes = played = Notes()
+                    place[excerpt.name] = scored(excerpt, notes, rows, target) | by_itself(excerpt, played, song)
         keep(results)
     return results
 
@@ -277,22 +293,32 @@ def scored(excerpt: Excerpt, notes: Notes, rows: np.ndarray, target: str) -> dic
     return scores
 
 
+def by_itself(excerpt: Excerpt, played: Notes, song: Original | None) -> dict[str, float]:
+    """What needs no human arrangement; beside the recording with `song`."""
+    likeness = {} if song is None else song.compare(played)
+    return melody_accuracy(excerpt.notes("melody"), played) | evaluate_expression(played) | likeness
+
+
 def table(results: dict) -> str:
-    """Markdown: a table for each condition and target; means over excerpts."""
+    """Markdown: two tables for each condition and target; means over excerpts."""
     lines = []
     for condition, targets in results.items():
         for target, systems in targets.items():
             count = len(next(iter(systems.values())))
-            lines.append(f"\nBeats and chords {condition}, target {' + '.join(TARGETS[target])}, {count} excerpts:\n")
-            lines.append("| system | " + " | ".join(COLUMNS.values()) + " |")
-            lines.append("|---" * (len(COLUMNS) + 1) + "|")
-            for name, pieces in systems.items():
-                cells = []
-                for key in COLUMNS:
-                    values = [scores[key] for scores in pieces.values() if key in scores]
-                    cells.append(f"{np.mean(values):.3f}" if values else "-")
-                lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            lines.append(f"\nBeats and chords {condition}, target {' + '.join(TARGETS[target])}, {count} excerpts:")
+            for columns in (COLUMNS, BY_THEMSELVES):
+                found = {k for pieces in systems.values() for scores in pieces.values() for k in scores}
+                lines += ["", *means(systems, {key: name for key, name in columns.items() if key in found})]
     return "\n".join(lines) + "\n"
+
+
+def means(systems: dict, columns: dict[str, str]) -> list[str]:
+    """Rows of a table: mean of each column over the excerpts of each system."""
+    lines = ["| system | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, pieces in systems.items():
+        values = ([scores[key] for scores in pieces.values() if key in scores] for key in columns)
+        lines.append(f"| {name} | " + " | ".join(f"{np.mean(v):.3f}" if v else "-" for v in values) + " |")
+    return lines
 
 
 # -- what it costs --------------------------------------------------------------------------------------------
@@ -372,6 +398,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=list(TARGETS))
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
+    parser.add_argument("--sound", action="store_true", help="also measure how alike song and arrangement sound")
     parser.add_argument("--stages", metavar="MODEL", help="time the stages of one song")
     parser.add_argument("--resume", action="store_true", help="keep the results that are in the output folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
@@ -382,8 +409,8 @@ def main(arguments: list[str] | None = None) -> dict:
         report["stages"] = stages(options.bands, options.stages)
         return written(options.output / "cover_stages", stages_table(report["stages"]), report)
     systems: dict[str, Callable] = {
-        "human": lambda excerpt, analysis, target: excerpt.notes(*TARGETS[target]),
-        "chord-blocks": lambda excerpt, analysis, target: chord_blocks(analysis),
+        "human": lambda excerpt, analysis, target, perform: excerpt.notes(*TARGETS[target]),
+        "chord-blocks": lambda excerpt, analysis, target, perform: chord_blocks(analysis),
     }
     if options.transcriber:
         systems["transcribe"] = transcriber(options.transcriber, options.output / "transcribe", resume=options.resume)
@@ -404,6 +431,7 @@ def main(arguments: list[str] | None = None) -> dict:
         options.conditions,
         options.targets,
         listen=bool(options.models),
+        sound=options.sound,
         results=report.get("results"),
         keep=lambda results: save(place.with_suffix(".json"), json.dumps(report | {"results": results}, indent=1)),
     )

@@ -80,6 +80,8 @@ def test_systems_side_by_side(script, excerpt, monkeypatch, capsys, tmp_path):
     assert include["chord-blocks"]["song"]["chord_bass"] == 1.0
     printed = capsys.readouterr().out
     assert "| perfect | 1.000 | 1.000 | 1.000 |" in printed
+    assert "| system | melody chroma accuracy | dynamics |" in printed  # the rest needs longer songs, or their sound
+    assert include["human"]["song"]["melody_chroma_accuracy"] == 1.0 > omit["human"]["song"]["melody_chroma_accuracy"]
     assert (tmp_path / "results" / "cover.md").read_text().strip() == printed.strip()
     kept = json.loads((tmp_path / "results" / "cover.json").read_text())["results"]
     assert kept.keys() == {"annotated"}

@@ -22,15 +22,21 @@ def test_multiples_of_one_interval_are_a_perfect_grid():
 
 
 def test_the_grid_is_the_best_of_the_intervals():
-    # unit 0.2: 1, 1.5, 2.25 times: (0 + 0.5 + 0.25) / 3; unit 0.3: 0.667, 1, 1.5: (0.333 + 0 + 0.5) / 3;
-    # unit 0.45: 0.444, 0.667, 1: (0.444 + 0.333 + 0) / 3
-    assert rhythm_grid(with_intervals(*[0.2, 0.3, 0.45] * 3)) == pytest.approx(0.25)
+    # unit 0.25: 1, 1.5, 2.25 times: (0 + 0.5 + 0.25) / 3; unit 0.375: 0.667, 1, 1.5: (0.333 + 0 + 0.5) / 3;
+    # unit 0.5625: 0.444, 0.667, 1: (0.444 + 0.333 + 0) / 3
+    assert rhythm_grid(with_intervals(*[0.25, 0.375, 0.5625] * 3)) == pytest.approx(0.25)
 
 
 def test_only_the_eight_most_frequent_intervals_count():
-    frequent = [0.1 * k for k in range(1, 9)] * 2
-    assert rhythm_grid(with_intervals(*frequent, 0.137)) == pytest.approx(0.0, abs=1e-9)
-    assert rhythm_grid(with_intervals(*frequent[:15], 0.137, 0.137)) > 0.0  # 0.8 is now the rarer one
+    frequent = [0.125 * k for k in range(1, 9)] * 2
+    assert rhythm_grid(with_intervals(*frequent, 0.15)) == pytest.approx(0.0, abs=1e-9)
+    assert rhythm_grid(with_intervals(*frequent[:15], 0.15, 0.15)) > 0.0  # a second is now the rarer one
+
+
+def test_onsets_go_to_a_clock_of_five_milliseconds():
+    late = np.tile([0.002, -0.002], 8) + np.arange(16)  # within half a tick of whole seconds
+    assert rhythm_grid(Notes.from_arrays(late, late + 0.1, 60)) == 0.0
+    assert rhythm_variety(Notes.from_arrays(late, late + 0.1, 60)) == 0.0
 
 
 def test_notes_at_one_instant_are_one_onset_and_drums_none():
