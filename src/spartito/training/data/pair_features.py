@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spartito.audio.features import LOG_FLOOR
 from spartito.models.arranger_input import KEYS, LEVEL_MEAN, LEVEL_STD, LOWEST_KEY, Heard
 from spartito.notes.notes import Notes
 
@@ -97,7 +98,8 @@ def features_of_sound(heard: Heard) -> Features:
     frames = np.rint(np.arange(int(heard.values.shape[1] * FPS / heard.fps)) * heard.fps / FPS).astype(np.int64)
     values = heard.values[:, np.minimum(frames, heard.values.shape[1] - 1)].astype(np.float32)  # now FPS a second
     amplitude = np.exp(values[3, :, CHROMA_KEYS] * LEVEL_STD + LEVEL_MEAN)
-    classes = np.log1p(COMPRESSION * amplitude).reshape(len(frames), -1, 12).sum(axis=1)
+    level = np.log1p(COMPRESSION * amplitude) - np.log1p(COMPRESSION * LOG_FLOOR)  # 0 for digital silence
+    classes = level.reshape(len(frames), -1, 12).sum(axis=1)
     onset = np.pad(values[0], ((1, 1), (0, 0)))
     peak = (onset[1:-1] >= LEAST_ONSET) & (onset[1:-1] > onset[:-2]) & (onset[1:-1] >= onset[2:])
     return _made(classes, _fading(_by_class(onset[1:-1] * peak)))
