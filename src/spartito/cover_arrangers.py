@@ -61,13 +61,15 @@ class Piece:
         What the arranger listens to in its place: the accompaniment, say.
     table : np.ndarray, optional
         The analysis as the published program of A2S stores it (`cover_compat.read_table`).
+    kept : dict
+        What arrangers have heard, by a name of theirs.
     """
 
     source: str | os.PathLike | Audio
     song: Analysis
     heard: str | os.PathLike | Audio | None = None
     table: np.ndarray | None = None
-    _kept: dict = field(default_factory=dict, repr=False)
+    kept: dict = field(default_factory=dict, repr=False)
 
     @cached_property
     def grid(self) -> SongGrid:
@@ -90,21 +92,21 @@ class Piece:
         """What the transcriber says of it (`arranger_input.Heard`)."""
         from spartito.models.arranger_input import listen
 
-        if "transcribed" not in self._kept:
+        if "transcribed" not in self.kept:
             samples = self.samples(LISTENING_RATE)
-            self._kept["transcribed"] = watch(
+            self.kept["transcribed"] = watch(
                 "listening", lambda progress: listen(samples, tuning=self.song.tuning, progress=progress)
             )
-        return self._kept["transcribed"]
+        return self.kept["transcribed"]
 
     def cells(self, watch: Watch) -> np.ndarray:
         """(4, 16 (beats + 9), 88) float32: the same on the beats of the grid, see `arranger_input.beat_cells`."""
         from spartito.models.arranger_input import beat_cells
 
-        if "cells" not in self._kept:
+        if "cells" not in self.kept:
             heard = self.transcribed(watch)
-            self._kept["cells"] = watch("listening", lambda _: beat_cells(heard, self.grid.beats.times))
-        return self._kept["cells"]
+            self.kept["cells"] = watch("listening", lambda _: beat_cells(heard, self.grid.beats.times))
+        return self.kept["cells"]
 
     def chord_rows(self) -> np.ndarray:
         """(beats, 14) int: the chord of each beat of the grid, see `Analysis.chord_rows`."""
@@ -127,7 +129,8 @@ class Wish:
 
     def no_styles(self, name: str) -> None:
         """Complain of what only models with styles can do."""
-        asked = [word for word in ("style", "like", "controls") if getattr(self, word)]
+        given = {"style": self.style, "like": self.like, "controls": self.controls or None}
+        asked = [word for word, value in given.items() if value is not None]
         if asked:
             raise ParameterError(f"{', '.join(asked)}: {name} knows no styles; `{TOKENS}` does (--model {TOKENS})")
 

@@ -24,7 +24,7 @@ from spartito.models.hub import WEIGHTS, ModelInfo
 from spartito.models.pianotree import BITS, END, LONGEST, NO_BIT, PAD, PREDICTED, START, STEPS, bits_of, roll_of
 from spartito.models.runtime import open_graph
 
-__all__ = ["MELODY", "Arranger", "Song", "arrange_autoregressive"]
+__all__ = ["MELODY", "Arranger", "Song", "arrange_autoregressive", "check_transcriber"]
 
 MELODY = ("include", "omit")
 KEYS, LOWEST_KEY = 88, 21
@@ -61,7 +61,7 @@ class Arranger:
         if self.input == "mel":
             self.network = _open_torch(info, device)
             return
-        _check_transcriber(info)
+        check_transcriber(info)
         self.encoder = open_graph(info.folder / "model.onnx", device=device, threads=threads)
         self.prompts = None
         if (info.folder / "prompt.onnx").exists():
@@ -439,7 +439,7 @@ def _open_torch(info: ModelInfo, device: str):
     return network.eval().to(torch_device(device))
 
 
-def _check_transcriber(info: ModelInfo) -> None:
+def check_transcriber(info: ModelInfo) -> None:
     """Warn when the transcriber is another than the one the arranger was trained on."""
     wanted = info.config.get("transcriber")
     if not wanted:

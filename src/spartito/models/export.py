@@ -143,6 +143,10 @@ def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config
     if not (source / CONFIG).exists():
         raise ModelError(f"{source} holds no {CONFIG}: give the folder of a training run or of a model")
     settings = json.loads((source / CONFIG).read_text(encoding="utf-8")) | (config or {})
+    if settings.get("architecture") == "tokens":
+        from spartito.models.token_export import export_tokens
+
+        return export_tokens(source, output, config=config)
     if settings.get("job") == "arrangement":
         from spartito.models.arranger_export import export_arranger
 
