@@ -43,7 +43,7 @@ def heard(notes: Notes, duration: float = DURATION) -> Heard:
 
 def analysis(notes: Notes) -> Analysis:
     """Beats as they are, the tune as the top line."""
-    top = notes.array[3::4]
+    top = notes.array[3::4]  # of chords of four notes
     return Analysis(
         duration=DURATION,
         beats=beats_from_times(BEATS, np.tile(np.arange(4), BARS), numerator=4, denominator=4),

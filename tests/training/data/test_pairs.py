@@ -18,8 +18,8 @@ GOOD |= {"steady": False}
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"length": 1.21}, "1.21 times as long"),
-        ({"length": 0.82}, "0.82 times as long"),
+        ({"length": 1.21}, "1.210 times as long"),
+        ({"length": 0.82}, "0.820 times as long"),
         ({"melody": 0.14}, "agrees with the tune 14% of the time, 15%"),
         ({"melody": float("nan")}, "tune"),
         ({"level": -60.0}, "-60 dBFS"),
@@ -160,6 +160,12 @@ def test_a_cover_of_drums_alone_holds_no_notes(pair, tmp_path):
     write_midi(drums, tmp_path / "drums.mid")
     with pytest.raises(NotesError, match="no notes"):
         prepare_pair(replace(pair, cover=tmp_path / "drums.mid"), tmp_path / "store", filters=Filters())
+
+
+def test_a_silent_song_is_dropped_and_no_error(pair, tmp_path, ears):
+    ears.songs[pair.song.resolve()] = Notes()
+    found = prepare_pair(pair, tmp_path / "store", filters=Filters())
+    assert not found["kept"] and found["aligned"] < 0.05 and found["melody"] == 0
 
 
 def test_all_covers_of_a_song_are_in_one_split(tmp_path):

@@ -117,7 +117,7 @@ def objections(measures: dict, filters: Filters) -> list[str]:
     reasons = [text.format(m[name], low) for name, low, text in least if not m[name] >= low]
     if not f.shortest <= m["length"] <= f.longest:
         reasons.insert(
-            0, f"the cover is {m['length']:.2f} times as long as the song, {f.shortest} to {f.longest} is asked for"
+            0, f"the cover is {m['length']:.3f} times as long as the song, {f.shortest} to {f.longest} is asked for"
         )
     if m["steady"]:
         reasons.insert(0, "no beat is heard in the song")
@@ -175,9 +175,8 @@ def _align(pair: Pair, work: Path, folder: Path, model: str) -> dict:
     with atomic_path(folder / "alignment.npz") as path, path.open("wb") as file:
         np.savez(file, **vars(alignment))
     aligned = warped(cover, alignment)
-    if len(aligned) == 0:
-        raise NotesError("no note of the cover falls within the song")
-    write_midi(with_beats(aligned, analysis.beats), folder / "aligned.mid")
+    if len(aligned):
+        write_midi(with_beats(aligned, analysis.beats), folder / "aligned.mid")
 
     beats = analysis.beats.times
     fits = beats_that_fit(alignment, beats)
