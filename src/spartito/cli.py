@@ -234,18 +234,20 @@ def synthesize(
 
 @app.command()
 def models(as_json: Json = False) -> None:
-    """The models that come with spartito: size, licence, data, measured figures."""
+    """The models that come with spartito or can be fetched: size, licence, data, measured figures."""
     from spartito import list_models
     from spartito.console import print_json, print_table
+    from spartito.models.hub import fetchable_models
 
-    found = list_models()
+    found = [*list_models(), *fetchable_models()]
     if as_json:
         print_json([{k: v for k, v in asdict(model).items() if k != "config"} for model in found])
         return
     rows = []
     for model in found:
         figures = ", ".join(f"{name} {value}" for name, value in model.metrics.items())
-        rows.append([model.name, f"{model.size_bytes / 1e6:.1f} MB", model.licence, model.data, figures, model.summary])
+        size = f"{model.size_bytes / 1e6:.1f} MB{', to be fetched' * ('hub' in model.config)}"
+        rows.append([model.name, size, model.licence, model.data, figures, model.summary])
     print_table(["name", "size", "licence", "data", "measured", "what it is"], rows)
 
 

@@ -276,8 +276,10 @@ def open_arranger(
     if not named and (auto or alt):
         raise ParameterError("auto and alt choose weights by name: give the name of a model")
     if named and str(model) == CHORDS:
-        if auto or alt or compat:
-            raise ParameterError("block chords have no other weights and no published program: no auto, alt, compat")
+        if auto or alt or compat or generator or precision:
+            raise ParameterError(
+                "block chords have no weights and no published program: leave the options of others out"
+            )
         return BlockChords()
     if named:
         _check_kind(Path(model).name, auto=auto, alt=alt)

@@ -2,11 +2,13 @@
 
 A model is a folder with `config.json` (what it is, how it was made, what it reached), `model.safetensors`,
 `model.onnx` and a card, `README.md`. The shipped ones lie in `spartito/weights/`. Nothing is downloaded unless a hub
-name ("owner/name") is asked for.
+name ("owner/name") or a model of others (`FETCHABLE`) is asked for. What is fetched is kept by `huggingface_hub`, which
+goes on with a broken download; the checksum that the hub states is compared once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -15,10 +17,24 @@ from typing import Any
 
 from spartito.errors import MissingExtraError, ModelError
 
-__all__ = ["ModelInfo", "find_model", "list_models", "load_model"]
+__all__ = ["FETCHABLE", "ModelInfo", "fetchable_models", "find_model", "list_models", "load_model"]
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-FILES = ("config.json", "model.safetensors", "model.onnx", "prompt.onnx", "README.md")
+GRAPHS = ("model.onnx", "prompt.onnx", "step.onnx", "detail.onnx")
+FILES = ("config.json", "model.safetensors", *GRAPHS, "README.md", "generation_config.json")
+PICKLE = "pytorch_model.bin"  # only where there is no model.safetensors; read by torch without running what it holds
+FETCHABLE = {  # weights that others published in the layout of `transformers`, by the `model_type` of their config.json
+    "pop2piano": {
+        "name": "pop2piano",
+        "job": "arrangement",
+        "architecture": "pop2piano",
+        "hub": "sweetcocoa/pop2piano",
+        "bytes": 236_433_408,  # 59,108,352 float32 numbers
+        "licence": "not stated by its authors",
+        "data": "4,989 pairs of pop song and piano cover, 307 hours (Choi and Lee 2023)",
+        "summary": "piano covers in the manner of 21 arrangers; needs the extra pop2piano",
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +57,13 @@ def list_models() -> list[ModelInfo]:
     return [_info(path.parent) for path in sorted(WEIGHTS.glob("*/config.json"))]
 
 
+def fetchable_models() -> list[ModelInfo]:
+    """Published models of others that are fetched when they are first asked for."""
+    return [_described(config, Path(), config["bytes"]) for config in FETCHABLE.values()]
+
+
 def find_model(name: str | os.PathLike) -> ModelInfo:
-    """A shipped model by its name, a model folder, or a hub id "owner/name" (extra `hub`).
+    """A shipped model by its name, a model folder, or what the hub has: an id "owner/name", a name of `FETCHABLE`.
 
     Raises ModelError with the names there are when none fits.
     """
@@ -50,6 +71,8 @@ def find_model(name: str | os.PathLike) -> ModelInfo:
         return _info(WEIGHTS / str(name))
     if Path(name, "config.json").exists():
         return _info(Path(name))
+    if str(name) in FETCHABLE:
+        return _info(_fetch(FETCHABLE[str(name)]["hub"]))
     if isinstance(name, str) and name.count("/") == 1 and not Path(name).exists():
         return _info(_fetch(name))
     shipped = ", ".join(info.name for info in list_models()) or "none"
@@ -59,7 +82,7 @@ def find_model(name: str | os.PathLike) -> ModelInfo:
 def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", threads: int = 0):
     """Open a model for use; what comes back depends on its job.
 
-    Transcription gives a `Transcriber`, analysis a `SongListener`, arrangement an `Arranger`.
+    Transcription gives a `Transcriber`, analysis a `SongListener`, arrangement an `Arranger` or one for whole songs.
     """
     info = find_model(name)
     if info.job == "transcription" and info.config.get("architecture") == "onsets_frames":
@@ -74,6 +97,14 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
         from spartito.analysis.listening import SongListener
 
         return SongListener(info.folder, device=device, threads=threads)
+    if info.config.get("architecture") == "pop2piano":
+        from spartito.pop2piano_cover import open_pop2piano_arranger
+
+        return open_pop2piano_arranger(info.folder, device=device, threads=threads)
+    if info.config.get("architecture") == "tokens":
+        from spartito.models.token_runtime import TokenArranger
+
+        return TokenArranger(info, device=device, threads=threads)
     if info.job == "arrangement":
         from spartito.models.arranger_runtime import Arranger
 
@@ -84,27 +115,71 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
 def _info(folder: Path) -> ModelInfo:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return ModelInfo(
-            name=config["name"],
-            folder=folder,
-            job=config["job"],
-            size_bytes=sum((folder / f).stat().st_size for f in FILES if (folder / f).exists()),
-            licence=config.get("licence", "not stated"),
-            data=config.get("data", "not stated"),
-            summary=config.get("summary", ""),
-            metrics=config.get("metrics", {}),
-            config=config,
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        config = FETCHABLE.get(config.get("model_type"), config)
+        size = sum((folder / f).stat().st_size for f in (*FILES, PICKLE) if (folder / f).exists())
+        return _described(config, folder, size)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder / 'config.json'} does not describe a model ({error!r})") from error
 
 
+def _described(config: dict[str, Any], folder: Path, size_bytes: int) -> ModelInfo:
+    return ModelInfo(
+        name=config["name"],
+        folder=folder,
+        job=config["job"],
+        size_bytes=size_bytes,
+        licence=config.get("licence", "not stated"),
+        data=config.get("data", "not stated"),
+        summary=config.get("summary", ""),
+        metrics=config.get("metrics", {}),
+        config=config,
+    )
+
+
+# -- the hub ------------------------------------------------------------------------------------------------
+
+
 def _fetch(name: str) -> Path:
+    """The folder of a model of the hub: as it was fetched before, else fetched now."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", extra="hub", purpose=f"fetching {name}") from error
     try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+        folder = Path(snapshot_download(name, allow_patterns=[*FILES, PICKLE], local_files_only=True))
+        if _weights(folder) is not None:
+            return folder
+    except Exception:  # not here, or not all of it: several kinds, by version
+        pass
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=list(FILES)))
+        if _weights(folder) is None:
+            folder = Path(snapshot_download(name, allow_patterns=[*FILES, PICKLE]))
     except Exception as error:  # offline, no such repository, no permission: all end here
-        raise ModelError(f"{name} could not be fetched from the hub: {str(error).splitlines()[0]}") from error
+        raise ModelError(
+            f"{name} could not be fetched from the hub ({(str(error) or repr(error)).splitlines()[0]}). Without a "
+            f"connection: fetch it elsewhere (hf download {name} --local-dir FOLDER) and give the folder as the model"
+        ) from error
+    found = _weights(folder)
+    if found is None:
+        raise ModelError(f"{name} holds no weights, or only a part of them is here: try again with a connection")
+    _compare(found)
+    return folder
+
+
+def _weights(folder: Path) -> Path | None:
+    return next((folder / f for f in ("model.safetensors", PICKLE) if (folder / f).exists()), None)
+
+
+def _compare(path: Path) -> None:
+    """Complain of a fetched file that is not what the hub has. Its store names large files by their SHA-256."""
+    stored = path.resolve()
+    if len(stored.name) != 64:  # a system without links: the checksum is not known
+        return
+    digest = hashlib.sha256()
+    with stored.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != stored.name:
+        stored.unlink()
+        raise ModelError(f"{path.name} arrived damaged and was removed: try again")

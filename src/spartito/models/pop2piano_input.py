@@ -56,6 +56,11 @@ class Segments:
     start: float
     steps: np.ndarray
 
+    @classmethod
+    def none(cls) -> Segments:
+        """Of a song without sound."""
+        return cls(np.zeros((0, 0, MEL_BANDS), dtype=np.float32), 0.0, np.zeros(0))
+
     def __len__(self) -> int:
         return len(self.features)
 
