@@ -254,7 +254,8 @@ def test_variants_are_those_of_the_published_program(monkeypatch):
     ["--melody hum", "--difficulty 6", "--density 2", "--transpose 3 --easy-key", "--mix --transpose 2",
      "--mix --synth-only", "--synth-only -f mid", "--model all --auto", "--analysis nowhere.json", "--beats nowhere",
      "--time-signature three", "--first-downbeat soon", "--temperature 9", "--formats doc", "--hop 4",
-     "--model supervised --auto", "--model chords --alt"],
+     "--model supervised --auto", "--model chords --alt", "--style calm", "--controls density=2", "--like nowhere.mid",
+     "--model all --style calm", "--precision int8", "--model chords --compat"],
 )  # fmt: skip
 def test_options_that_cannot_be(tmp_path, capfd, calls, options):
     source = write_song(tmp_path / "song.wav", 2.0)
@@ -275,6 +276,91 @@ def test_a_model_that_is_not_here(tmp_path, capfd, calls):
     source = write_song(tmp_path / "song.wav", 2.0)
     status, _, err = run_cli(capfd, "cover", source, "--model", "no-such-model")
     assert status == 1 and "no-such-model" in err and names(tmp_path) == ["song.wav"]
+
+
+# -- styles -------------------------------------------------------------------------------------------------
+
+
+class Styled:
+    """An arranger whose styles are pitches, and controls lengths; what it was asked for is kept."""
+
+    name, has_chords, plain = "styled", True, False
+    styles = ("low", "high-up")
+
+    def __init__(self, style_word: str = "style"):
+        self.style_word, self.asked = style_word, []
+
+    def check(self, wish) -> None:
+        if wish.like is not None and len(wish.like) == 0:
+            raise spartito.SpartitoError("nothing to be like")
+
+    def arrange_songs(self, jobs, watch):
+        found = []
+        for piece, wish in jobs:
+            self.asked.append(wish)
+            times = piece.song.beats.times[:-1]
+            names = ["low"] * len(times) if wish.style is None else wish.style.at(times, piece.song.beats.downbeats)
+            pitch = np.where([name == "low" for name in names], 50, 80)
+            found.append(spartito.Notes.from_arrays(times, times + 0.3, pitch, 40 + 5 * (np.arange(len(times)) % 10)))
+        return found
+
+
+@pytest.fixture
+def styled_arranger(monkeypatch):
+    fake = Styled()
+    monkeypatch.setattr(cover_variants, "open_variant", lambda variant, device: fake)
+    return fake
+
+
+def test_a_result_for_every_style(tmp_path, capfd, calls, styled_arranger):
+    source = write_song(tmp_path / "song.wav")
+    wanted = ["song_analysis.json", "song_cover_high-up.mid", "song_cover_low.mid"]
+    for style in ("all", "high-up,low"):
+        out = tmp_path / style
+        status, said, _ = run_cli(capfd, "cover", source, "--style", style, "-f", "mid,json", "-o", out, "--json")
+        assert status == 0 and names(out) == wanted
+        assert set(json.loads(said)["files"][0]["variants"]) == {"low", "high-up"}
+    assert len(calls) == 2  # a song is analysed once for all its styles
+    assert set(spartito.read_midi(tmp_path / "all" / "song_cover_low.mid").pitch) == {50}
+    assert set(spartito.read_midi(tmp_path / "all" / "song_cover_high-up.mid").pitch) == {80}
+
+
+def test_one_style_and_a_style_for_each_section(tmp_path, capfd, calls, styled_arranger):
+    source = write_song(tmp_path / "song.wav")
+    run_cli(capfd, "cover", source, "--style", "low@1,high-up@3", "-f", "mid", "-o", tmp_path / "x.mid")
+    notes = spartito.read_midi(tmp_path / "x.mid")
+    assert set(notes.pitch[notes.onset < 3.9]) == {50} and set(notes.pitch[notes.onset > 3.9]) == {80}
+    status, said, _ = run_cli(capfd, "cover", source, "--style", "high-up", "-f", "mid", "--json")
+    (report,) = json.loads(said)["files"]
+    assert status == 0 and report["outputs"] == {"mid": str(tmp_path / "song_cover.mid")}
+    assert 30 < report["dynamics"]["soft"] < report["dynamics"]["loud"] < 100
+
+
+def test_an_example_and_controls(tmp_path, capfd, calls, styled_arranger):
+    source, example = write_song(tmp_path / "song.wav"), tmp_path / "example.mid"
+    spartito.write_midi(spartito.Notes.from_arrays([0.0, 0.5], [0.4, 0.9], [60, 62]), example)
+    options = ("--like", example, "--controls", "density=4,pattern=walking", "--difficulty", "3", "-f", "mid")
+    assert run_cli(capfd, "cover", source, *options)[0] == 0
+    (wish,) = styled_arranger.asked
+    assert wish.like.pitch.tolist() == [60, 62] and wish.controls == {"density": 4, "pattern": 5}
+    assert (wish.difficulty, wish.style, wish.melody) == (3, None, "include")
+    status, _, err = run_cli(capfd, "cover", source, "--like", source, "-f", "mid")
+    assert status == 1 and "song.wav" in err and "Traceback" not in err
+
+
+def test_composers_are_styles_where_a_model_says_so(tmp_path, capfd, calls, styled_arranger):
+    source = write_song(tmp_path / "song.wav")
+    assert run_cli(capfd, "cover", source, "--composer", "low", "-f", "mid")[0] == 0
+    assert styled_arranger.asked[0].style is None
+    assert spartito.read_midi(tmp_path / "song_cover.mid").composer == "low"
+    styled_arranger.style_word = "composer"
+    assert run_cli(capfd, "cover", source, "--composer", "Low", "-f", "mid")[0] == 0
+    assert styled_arranger.asked[1].style.label == "low"
+    assert run_cli(capfd, "cover", source, "--composer", "Clara Low", "-f", "mid")[0] == 0
+    assert styled_arranger.asked[2].style is None
+    status, _, err = run_cli(capfd, "cover", source, "--composer", "low,nobody", "-f", "mid")
+    assert status == 2 and "no composer 'nobody'" in err
+    assert run_cli(capfd, "cover", source, "--composer", "low", "--style", "low", "-f", "mid")[0] == 2
 
 
 # -- analyze and separate -----------------------------------------------------------------------------------

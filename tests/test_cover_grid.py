@@ -11,6 +11,7 @@ from songs import analysis
 from spartito.analysis.song import Analysis, beats_of
 from spartito.cover_grid import Placed, on_grid, place, seconds_of, served_beats, song_grid, stack, to_notes, with_tune
 from spartito.errors import ParameterError
+from spartito.notes.hands import LEFT, RIGHT
 
 
 def placed(*notes) -> Placed:
@@ -108,6 +109,18 @@ def test_the_tune_lies_on_top():
     expected = [(0, 72), (1, 60), (1, 70), (1, 82), (1.5, 90), (2, 72)]
     assert sorted(zip(both.onset.tolist(), both.pitch.tolist())) == expected
     assert with_tune(under, placed((0, 1, 60)).pick([])) is under
+
+
+def test_the_tune_takes_touch_from_what_it_lies_on_and_is_played_by_the_right_hand():
+    under = placed((0, 1, 60), (0, 1, 48), (2, 3, 60))
+    under = replace(under, velocity=np.array([60, 20, 100]), hand=np.array([RIGHT, LEFT, LEFT]))
+    both = with_tune(under, placed((0, 1, 72), (1, 2, 74)))
+    assert both.velocity.tolist() == [60, 20, 100, 60, 80] and both.hand.tolist() == [RIGHT, LEFT, LEFT, RIGHT, RIGHT]
+    assert stack(under, placed((0, 1, 72))).velocity is None
+    notes = to_notes(both, song_grid(analysis()).beats.times, analysis=analysis())
+    assert [track.name for track in notes.tracks] == ["right hand", "left hand"]
+    assert notes.velocity[notes.pitch == 74].tolist() == [80]
+    assert notes.pitch[notes.array["track"] == 1].tolist() == [48, 60]
 
 
 # -- seconds ------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 
 from spartito.notes.midi import read_midi, write_midi
 from spartito.notes.notes import Notes, Track
-from spartito.notes.two_hands import in_two_hands
+from spartito.notes.two_hands import hand_tracks, in_playable_hands, in_two_hands
 
 
 def wide() -> Notes:
@@ -47,3 +47,15 @@ def test_other_pieces_stay_as_they_are():
     assert in_two_hands(both) is both
     drums = Notes(wide().array, tracks=(Track(is_drum=True),))
     assert in_two_hands(drums) is drums
+
+
+def test_hands_that_are_named_stay_unless_others_can_be_played():
+    onset = np.repeat(np.arange(4) * 0.5, 4)
+    pitch = np.tile([48, 55, 64, 72], 4)
+    good = Notes.from_arrays(onset, onset + 0.4, pitch, 80, track=np.tile([1, 1, 0, 0], 4), tracks=hand_tracks())
+    assert in_playable_hands(good) is good
+    odd = good.with_array(good.array.copy())
+    odd.array["track"] = np.tile([0, 1, 1, 0], 4)  # the right hand would span two octaves
+    assert in_playable_hands(odd).array["track"].tolist() == good.array["track"].tolist()
+    one = Notes.from_arrays(onset, onset + 0.4, pitch, 80)
+    assert [t.name for t in in_playable_hands(one).tracks] == ["right hand", "left hand"]

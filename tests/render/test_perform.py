@@ -220,3 +220,17 @@ def test_it_survives_a_midi_file_with_its_bars():
     # every tracked downbeat is a bar line
     quarters = back.tempo_map.seconds_to_quarters(given.downbeats)
     assert np.abs(np.diff(quarters) - 4).max() < 0.01
+
+
+def test_velocities_that_an_arranger_wrote_are_the_base():
+    notes = arrangement()
+    array = notes.array.copy()
+    array["velocity"] = np.where(array["pitch"] < 50, 40, np.where(array["pitch"] > 70, 70, 100))  # against all roles
+    written = notes.with_array(array)
+    played = perform(written, analysis(), humanise=0.0, touch="given")
+    moved = played.velocity.astype(int) - written.velocity
+    assert set(moved) == {0, 2}  # half of 5 and 3 (downbeat, half bar) and half of 1 (beat), rounded to even
+    ruled = perform(written, analysis(), humanise=0.0)
+    assert ruled.velocity[written.pitch > 70].mean() > ruled.velocity[written.pitch == 60].mean()
+    with pytest.raises(ParameterError, match="touch"):
+        perform(notes, analysis(), touch="hard")
