@@ -278,7 +278,7 @@ def open_arranger(
     if named and str(model) == CHORDS:
         if auto or alt or compat or generator or precision:
             raise ParameterError(
-                "block chords have no weights and no published program: leave the options of others out"
+                "block chords have no weights and no published program: no auto, alt, compat, generator, precision"
             )
         return BlockChords()
     if named:
