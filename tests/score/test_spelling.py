@@ -79,6 +79,13 @@ def test_a_song_that_moves_up():
     assert estimate_keys(*cadences((3, 10), (5, 10))) == [Key(0, -3, "major"), Key(10 * 96, -1, "major")]
 
 
+def test_a_bar_that_leads_over_has_the_old_signature():
+    pitch, duration, onset, bars = cadences((0, 16), (2, 12))
+    two_five = np.array([(64, 67, 71), (64, 67, 71), (69, 73, 79), (69, 73, 79)])  # E minor and A7 before D major
+    pitch[12 * 15 : 12 * 16] = two_five.ravel()
+    assert estimate_keys(pitch, duration, onset, bars) == [Key(0, 0, "major"), Key(16 * 96, 2, "major")]
+
+
 def test_one_key_is_enough():
     assert estimate_keys(*cadences((0, 20))) == [Key(0, 0, "major")]
     assert len(estimate_keys(*cadences((0, 16), (7, 16)))) == 1  # a fifth away is no foreign key

@@ -6,10 +6,10 @@ Job
 Method
     Key: the durations of the twelve pitch classes are compared with the 24 rotations of a key profile; the last
     bass note counts as a hint of the tonic. A piece that ends in a foreign key, as songs do whose last refrain moves
-    up, gets a second signature at the bar line where the two keys together make the notes likeliest. Names: partitura's
-    ps13 names the notes by their context; all notes of one key are then moved along the line of fifths until they sit
-    around it (G flat and not F sharp), and single names farther than ten fifths from the key's centre are brought back
-    by twelve.
+    up, gets a second signature at the bar line where the two keys together make the notes likeliest; a bar that leads
+    over counts with the old key. Names: partitura's ps13 names the notes by their context; all notes of one key are
+    then moved along the line of fifths until they sit around it (G flat and not F sharp), and single names farther than
+    ten fifths from the key's centre are brought back by twelve.
 
 Source
     Profiles: D. Temperley, 'What's key for key?' (Music Perception 17(1), 1999). Spelling: D. Meredith, 'The ps13
@@ -34,10 +34,13 @@ STEPS = {place: step for step, place in LINE.items()}
 REACH = 10  # fifths from the centre of the key beyond which a name is respelt (double accidentals start there)
 
 
-# Of 889 songs of POP909, 127 of which end in a foreign key by their annotations, these numbers find 122 and 3 others.
+# Of 889 songs of POP909, 127 of which end in a foreign key by their annotations, these numbers find 121 and 3 others;
+# 68 begin at the annotated bar, 31 one early, 10 one late (without LEADING 53, 47 and 1).
 SECTION = 8  # bars; a shorter stay in a key is no reason for a signature
 FOREIGN = 2  # fifths between two signatures that differ enough
 GAIN = 0.1  # nats per quarter note by which each part must speak for its own key against the other's
+LEADING = 2  # bars at most that lead over to the new key and do not have its signature yet, ...
+DOUBT = 0.2  # ... as they speak for it by less than this, in nats per quarter note
 LONGEST = 2.0  # quarter notes of a note that count
 
 
@@ -104,8 +107,12 @@ def _change(pitch: np.ndarray, duration: np.ndarray, bar: np.ndarray, bars: int)
             second[two] - second[fifths == fifths[one]].max() - GAIN * (length[-1] - length[b - 1]),
         )
         if min(gains) > 0:
-            best, found = first[one] + second[two], b
-    return found
+            best, found, keys = first[one] + second[two], b, (one, two)
+    if found is None:
+        return None
+    leads = chroma[found : found + LEADING]
+    gain = leads @ (profiles[keys[1]] - profiles[keys[0]]) - DOUBT * leads.sum(axis=1)
+    return found + int(np.concatenate([[0.0], np.cumsum(gain)]).argmin())
 
 
 def _fifths_apart(a: int, b: int) -> int:
