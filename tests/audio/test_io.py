@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from spartito.audio import io
+from spartito.audio import decoders, io
 from spartito.audio.audio import Audio
 from spartito.audio.io import AudioWarning, audio_info, load_audio, read_mono, save_audio
 from spartito.errors import AudioError, MissingExtraError, OutputError, ParameterError
@@ -114,7 +114,7 @@ def test_read_mono_blocks_make_no_seams(tmp_path, monkeypatch):
     audio = sine(seconds=1.0)
     save_audio(audio, tmp_path / "a.flac")
     whole = read_mono(tmp_path / "a.flac", rate=16000)
-    monkeypatch.setattr(io, "BLOCK", 777)
+    monkeypatch.setattr(decoders, "BLOCK", 777)
     np.testing.assert_allclose(read_mono(tmp_path / "a.flac", rate=16000), whole, atol=1e-6)
 
 
