@@ -102,13 +102,24 @@ def test_a_tune_on_the_grid():
 
 
 def test_the_tune_lies_on_top():
-    under = placed((0, 4, 72), (1, 2, 74), (1, 2, 60), (1, 2, 82), (1.5, 2, 90), (2, 3, 72))
+    under = placed((0, 4, 72), (1, 2, 74), (1, 2, 60), (1, 2, 82), (1.5, 2, 84), (2, 3, 72))
     tune = placed((2.0, 3.0, 72), (1.0, 2.0, 70))
     both = with_tune(under, tune)
     # 74 is struck with the tune and above it, 72 is doubled; the octave, the fill and what began before stay
-    expected = [(0, 72), (1, 60), (1, 70), (1, 82), (1.5, 90), (2, 72)]
+    expected = [(0, 72), (1, 60), (1, 70), (1, 82), (1.5, 84), (2, 72)]
     assert sorted(zip(both.onset.tolist(), both.pitch.tolist())) == expected
     assert with_tune(under, placed((0, 1, 60)).pick([])) is under
+
+
+def test_stray_notes_far_above_the_tune_go():
+    tune = placed((4, 6, 60), (6, 7, 65))
+    under = placed((1.5, 2, 99), (2, 3, 72), (2, 3, 73), (5, 6, 77), (5, 6, 78), (8.75, 9, 78), (9.25, 10, 99))
+    both = with_tune(under, tune)
+    # at beat 2 only 60 is near, later 65 too; 1.5 and 9.25 are farther than two beats from all that is sung
+    kept = [(1.5, 99), (2, 72), (4, 60), (5, 77), (6, 65), (9.25, 99)]
+    assert sorted(zip(both.onset.tolist(), both.pitch.tolist())) == kept
+    pick_up = with_tune(placed((-0.5, 0, 80), (-0.5, 0, 70)), placed((-1, 0, 62)))
+    assert sorted(pick_up.pitch.tolist()) == [62, 70]
 
 
 def test_the_tune_takes_touch_from_what_it_lies_on_and_is_played_by_the_right_hand():
