@@ -1,7 +1,8 @@
-"""`cover` with Pop2Piano: composers and guards with a generator that says what a test wants; note by note as the port."""
+"""`cover` with Pop2Piano: composers and guards with a generator that says what it should; note by note as the port."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 import spartito
 import tiny_pop2piano as tiny
-from songs import RATE, analysis, band
+from frame import run_cli
+from songs import RATE, analysis, band, fake_analyze, write_song
+from spartito import outputs_songs
 from spartito.arrangement import CoverWarning
 from spartito.audio.audio import Audio
 from spartito.cover_arrangers import Piece, Wish, open_arranger
@@ -249,3 +252,51 @@ def test_a_model_that_is_not_here(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(ModelError, match="could not be fetched from the hub"):
         spartito.cover(song()[0], model="pop2piano", analysis=song()[1])
+
+
+# -- the command line ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(monkeypatch, short):
+    """An analysis that knows the beats of the band; it does not listen."""
+    monkeypatch.setattr(spartito, "analyze", lambda source, **options: fake_analyze(source, **options), raising=False)
+    monkeypatch.setattr(outputs_songs, "open_listener", lambda: None)
+
+
+def test_files_of_several_lengths_and_rates_by_two_composers(capfd, folder, told, tmp_path):
+    write_song(tmp_path / "songs" / "one.wav", 6.0)
+    doubled = np.repeat(band(9.0), 2)
+    spartito.save_audio(Audio(np.stack([doubled, doubled]), 2 * RATE), tmp_path / "songs" / "two.flac")
+    out = tmp_path / "out"
+    given = [str(tmp_path / "songs"), "--model", str(folder), "--device", "cpu", "-o", str(out), "-f", "mid"]
+    status, _, err = run_cli(capfd, "cover", *given, "--composer", "composer1,composer7")
+    assert status == 0, err
+    names = [f"{song}_cover_{name}.mid" for song in ("one", "two") for name in ("composer1", "composer7")]
+    assert sorted(path.name for path in out.rglob("*.mid")) == names
+    status, _, err = run_cli(capfd, "cover", *given, "--composer", "composer1@1,composer7@2", "--title", "Ours")
+    assert status == 0 and (out / "one_cover.mid").exists(), err
+
+
+def test_as_the_port_on_the_command_line(capfd, folder, told, tmp_path):
+    song = write_song(tmp_path / "one.wav", 4.0)
+    given = ["cover", str(song), "--model", str(folder), "--device", "cpu", "--compat", "--composer", "composer3"]
+    status, _, err = run_cli(capfd, *given, "--generator", "transformers")
+    assert status == 0, err
+    (path,) = tmp_path.glob("*.mid")
+    assert path.name == "one_cover.mid"
+    assert set(spartito.read_midi(path).velocity.tolist()) == {77}
+    status, _, err = run_cli(capfd, *given, "--difficulty", "2")
+    assert status == 2 and "compat" in err
+
+
+def test_composers_that_do_not_exist(capfd, folder, told, tmp_path):
+    song = write_song(tmp_path / "one.wav", 4.0)
+    status, _, err = run_cli(capfd, "cover", str(song), "--model", str(folder), "--composer", "composer1,composer22")
+    assert status == 2 and "composer22" in err and "composer21" in err
+
+
+def test_the_list_of_models_has_it(capfd):
+    status, out, _ = run_cli(capfd, "models", "--json")
+    (entry,) = [model for model in json.loads(out) if model["name"] == "pop2piano"]
+    assert status == 0 and "not stated" in entry["licence"] and entry["size_bytes"] > 2e8

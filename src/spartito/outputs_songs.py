@@ -153,13 +153,13 @@ def cover_keys(kinds: tuple[str, ...], settings: CoverSettings) -> list[str]:
 
 
 def cover_name(stem: str, key: str, *, settings: CoverSettings) -> str:
-    """The file name of an output of `cover_file`; in compat mode as the original names it."""
+    """The file name of an output of `cover_file`; in compat mode of A2S as the original names it."""
     label, _, kind = key.rpartition(".")
     if kind in ANALYSIS_FORMATS:
         return f"{stem}_analysis.{kind}"
-    if not settings.compat:
-        return f"{stem}_cover{'_' * bool(label)}{label}.{kind}"
     variant = next(v for v in settings.variants if not label or v.label == label)
+    if not settings.compat or cover_variants.open_variant(variant, settings.device).styles:  # those of Pop2Piano
+        return f"{stem}_cover{'_' * bool(label)}{label}.{kind}"
     if label:
         return f"model-{variant.model}-auto-{variant.auto}-alt-{variant.alt}.{kind}"
     return f"{compat_name(Path(variant.model).name, auto=variant.auto)}.{kind}"
