@@ -20,7 +20,7 @@ from spartito.models import arranger_input
 from spartito.models.cover_tokens import CORE, DURATIONS, END, KEYS, VELOCITIES, is_well_formed, window_frames
 from spartito.models.export import export_model
 from spartito.models.hub import find_model, load_model
-from spartito.models.token_runtime import MOST_NOTES, TokenArranger, Windows, _Batch, _thrown
+from spartito.models.token_runtime import GUIDED, MOST_NOTES, TokenArranger, Windows, _Batch, _thrown
 from spartito.notes.attributes import CONTROLS, VECTOR
 from spartito.notes.hands import LEFT, RIGHT
 from spartito.notes.styles import Styles
@@ -138,18 +138,26 @@ def test_what_cannot_be_exported(tmp_path):
 # -- writing ----------------------------------------------------------------------------------------------------
 
 
-def by_hand(network: TokenCover, song: Windows, window: int, trust: float) -> list[list[int]]:
+def by_hand(network: TokenCover, song: Windows, window: int, *, trust: float, guidance: float) -> list[list[int]]:
     """The tokens of one window as the network alone would write them, one note and one question at a time."""
     told = [
         window_frames(song.cells, song.rows[[window]]),
         *(x[[window]] for x in (song.chords, song.metre, song.controls)),
     ]
     known = network.encode(*(torch.from_numpy(np.ascontiguousarray(x)) for x in told))
+    told[3] = told[3].copy()
+    told[3][:, [list(CONTROLS).index(name) for name in GUIDED]] = 0
+    free = network.encode(*(torch.from_numpy(np.ascontiguousarray(x)) for x in told))
     c, tokens, last = network.config, [[END, 0, 0, 0, 0]], -1
-    past = torch.zeros(1, c.decoder_layers, 2, c.heads, 0, c.width // c.heads)
+    past = without = torch.zeros(1, c.decoder_layers, 2, c.heads, 0, c.width // c.heads)
+
+    def judged(hidden, known):
+        return (known.cells[..., 0] + trust * network.judge(hidden, known.steps, known.cells))[0].flatten()
+
     while True:
         hidden, past = network.step_on(torch.tensor(tokens[-1:]), past, known.memory, known.asked)
-        logit = (known.cells[..., 0] + trust * network.judge(hidden, known.steps, known.cells))[0].flatten()
+        unasked, without = network.step_on(torch.tensor(tokens[-1:]), without, free.memory, free.asked)
+        logit = guidance * judged(hidden, known) + (1 - guidance) * judged(unasked, free)
         share = torch.sigmoid(logit)
         ahead = torch.nonzero(share[last + 1 : 4 * KEYS * int(song.lengths[window])] >= song.threshold)
         if not len(ahead):
@@ -165,12 +173,14 @@ def by_hand(network: TokenCover, song: Windows, window: int, trust: float) -> li
         tokens.append([step, hand, key, duration, velocity])
 
 
-def test_it_writes_what_the_network_would_write(model):
+@pytest.mark.parametrize("guidance", [1.0, 1.7])
+def test_it_writes_what_the_network_would_write(model, monkeypatch, guidance):
+    monkeypatch.setattr(model, "guidance", np.float32(guidance))
     network, given = lively(), song(3, threshold=0.4)
     (rows,) = model.write([given])
     with torch.inference_mode():
         for window in range(3):
-            wanted = np.array(by_hand(network, given, window, 0.9)).reshape(-1, 5)
+            wanted = np.array(by_hand(network, given, window, trust=0.9, guidance=guidance)).reshape(-1, 5)
             found = rows[rows[:, 0] == window]
             assert 2 < len(found) == len(wanted)
             np.testing.assert_array_equal(found[:, 1], wanted[:, 0])
@@ -204,6 +214,26 @@ def test_neither_batch_nor_company_changes_a_song(model):
     assert model.write([]) == []
 
 
+def test_guidance_goes_on_where_the_controls_lead(model, monkeypatch):
+    """What is asked for alone is guided; the difficulty and the melody are those of both rows."""
+    plain, asked = song(2, threshold=0.4), song(2, threshold=0.4)
+    plain.controls[:] = 0
+    asked.controls[:] = [[0, 0, 0, 0, 0, 2, 1], [0, 2, 0, 0, 0, 2, 1]]
+    batches = [_Batch(model, [given], np.zeros(2, dtype=int), np.arange(2)) for given in (plain, asked)]
+    assert [batch.twin.tolist() for batch in batches] == [[0, 1], [0, 2]]
+    assert len(batches[0].cells) == 2 and len(batches[1].cells) == 3
+    single = song(2, threshold=0.4)
+    single.controls[:] = [0, 0, 0, 0, 0, 2, 1]
+    free = _Batch(model, [single], np.zeros(1, dtype=int), np.ones(1, dtype=int))
+    np.testing.assert_allclose(batches[1].cells[2], free.cells[0], atol=1e-5)
+    every = batches[1].cells[..., 0].reshape(3, -1)
+    for guidance, logit in ((1.0, every[1]), (2.0, 2 * every[1] - every[2])):
+        monkeypatch.setattr(model, "guidance", np.float32(guidance))
+        cell, found = batches[1]._next(np.zeros((3, CORE, KEYS), dtype=np.float32), np.full(2, -1), 0)
+        passing = np.flatnonzero(logit[: 4 * KEYS * 4] >= batches[1].bound[1])  # the last window has one bar
+        assert found[1] == (len(passing) > 0) and (not found[1] or cell[1] == passing[0])
+
+
 def test_dice(model):
     first, again, other = (model.write([song(temperature=0.8, seed=seed)])[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -221,6 +251,7 @@ def test_a_cell_is_drawn_as_often_as_its_probability_says(model):
     batch.cells = np.full((1000, CORE, KEYS, 4), -50.0, dtype=np.float32)
     batch.cells[:, 2, 10, 0], batch.cells[:, 3, 5, 0] = 0.0, np.log(3.0)
     batch.bound, batch.temperature, batch.end = np.zeros(1000, np.float32), np.ones(1000), np.full(1000, CORE * KEYS)
+    batch.twin = np.arange(1000)
     batch.dice = np.repeat(throws[:, None, None], 4, axis=2)
     cell, found = batch._next(np.zeros((1000, CORE, KEYS), dtype=np.float32), np.full(1000, -1), 0)
     assert (found & (cell == 2 * KEYS + 10)).mean() == pytest.approx(0.5, abs=0.002)

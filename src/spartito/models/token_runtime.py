@@ -12,6 +12,11 @@ At temperature 0 the next note is the first cell ahead whose probability passes 
 are medians. Above it each cell is asked in turn with a die, its logit's distance from the threshold's divided by the
 temperature; throws for duration and velocity are drawn to the middle likewise. At 1 it writes as it believes, towards 0
 ever closer to what it writes at 0. Each window has its own dice, so that nothing depends on what else is in the batch.
+
+Windows that are asked for a style or a texture are written with *guidance*: each logit is moved from what it is with
+nothing of that asked, on through what it is with it asked, to `GUIDANCE` times the distance (J. Ho, T. Salimans,
+'Classifier-free diffusion guidance', 2022, https://arxiv.org/abs/2207.12598; for tokens: G. Sanchez et al., 'Stay on
+topic with classifier-free guidance', ICML 2024). A row that is asked for nothing goes along with each such window.
 """
 
 from __future__ import annotations
@@ -47,12 +52,16 @@ from spartito.notes.styles import Styles, controls_like
 
 __all__ = ["TokenArranger", "Windows"]
 
-BATCH = 256  # windows written side by side: half a gigabyte at most
+BATCH = 256  # windows written side by side: half a gigabyte at most, twice that with guidance
 ENCODED = 32  # windows encoded at once: their planes per key are large
 MOST_NOTES = 160  # of a window; those of POP909 have 95 at most
 SPARSE = 0.75  # share of rows still writing below which the others are dropped: copying has a price, too
 DICE = 4  # throws per note: cell, hand, duration, velocity
 MIDDLE = 0.5  # the throw that gives a median
+# on 12 validation windows, one control asked at a time (levels 1, 3, 5), the rank correlation of what was asked and
+# measured rises from 0.69, 0.63, 0.65 (density, register, polyphony; all windows together) at 1 to 0.88, 0.87, 0.79
+GUIDANCE = 2.0
+GUIDED = ("style", "density", "register", "polyphony", "pattern")  # difficulty is obeyed without
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +112,7 @@ class TokenArranger:
         threshold = decoder.get("threshold", 0.5)  # one, or one with and one without melody
         self.thresholds = threshold if isinstance(threshold, dict) else {"include": threshold, "omit": threshold}
         self.trust = np.float32(decoder.get("trust", 1.0))
+        self.guidance = np.float32(decoder.get("guidance", GUIDANCE))
         self.known = Styles.from_dict(info.config["styles"]) if info.config.get("styles") else None
         self.styles = () if self.known is None else self.known.names
         self._example: tuple[np.ndarray, dict] | None = None
@@ -215,12 +225,24 @@ def placed_notes(rows: np.ndarray, starts: np.ndarray) -> Placed:
 
 
 class _Batch:
-    """Some windows, `b` in number, while they are written. `song` and `window` (b,) say which of `songs` they are."""
+    """Some windows, `b` in number, while they are written. `song` and `window` (b,) say which of `songs` they are.
+
+    `cells`, `steps`, `memory` and `asked` have a row for each of them and behind those a free row for each that is
+    guided; `twin` (b,) is the free row of a window, itself where it is not guided.
+    """
 
     def __init__(self, model: TokenArranger, songs: Sequence[Windows], song: np.ndarray, window: np.ndarray):
         self.model = model
-        chunks = [slice(first, first + ENCODED) for first in range(0, len(song), ENCODED)]
-        encoded = [model._encode(self._heard(songs, song[some], window[some])) for some in chunks]
+        heard = self._heard(songs, song, window)
+        columns = [list(CONTROLS).index(name) for name in GUIDED]
+        guided = np.flatnonzero(heard["controls"][:, columns].any(axis=1) & (model.guidance != 1.0))
+        free = {name: rows[guided] for name, rows in heard.items()}
+        free["controls"][:, columns] = 0
+        self.twin = np.arange(len(song))
+        self.twin[guided] = len(song) + np.arange(len(guided))
+        heard = {name: np.concatenate([rows, free[name]]) for name, rows in heard.items()}
+        chunks = [slice(first, first + ENCODED) for first in range(0, len(heard["frames"]), ENCODED)]
+        encoded = [model._encode({name: rows[some] for name, rows in heard.items()}) for some in chunks]
         self.cells, self.steps, self.memory, self.asked = (np.concatenate(parts) for parts in zip(*encoded))
 
         def each(name: str) -> np.ndarray:
@@ -247,11 +269,10 @@ class _Batch:
 
     def written(self) -> tuple[np.ndarray, np.ndarray]:
         """Row (m,) of each note, and the tokens (m, 5)."""
-        b = len(self.cells)
-        _, layers, pair, heads, _, width = self.memory.shape
+        b, (every, layers, pair, heads, _, width) = len(self.twin), self.memory.shape
         row, writing = np.arange(b), np.ones(b, dtype=bool)
-        token = np.tile(np.array([END, 0, 0, 0, 0]), (b, 1))
-        past = np.zeros((b, layers, pair, heads, 0, width), dtype=np.float32)
+        token = np.tile(np.array([END, 0, 0, 0, 0]), (every, 1))
+        past = np.zeros((every, layers, pair, heads, 0, width), dtype=np.float32)
         last = np.full(b, -1)  # cell
         rows, tokens = [np.zeros(0, dtype=np.int64)], [np.zeros((0, 5), dtype=np.int64)]
         for k in range(MOST_NOTES):
@@ -263,19 +284,36 @@ class _Batch:
                 break
             some = np.flatnonzero(writing)
             last[some] = cell[some]
-            token[some] = self._note(hidden[some], cell[some], some, k)
+            token[some] = token[self.twin[some]] = self._note(hidden[some], cell[some], some, k)
             rows.append(row[some])
             tokens.append(token[some])
             if len(some) < SPARSE * len(row):
-                row, writing, token, past, last = (a[some] for a in (row, writing, token, past, last))
-                for name in ("cells", "steps", "memory", "asked", "bound", "temperature", "end", "dice"):
-                    setattr(self, name, getattr(self, name)[some])
+                row, writing, last = (a[some] for a in (row, writing, last))
+                kept = self._keep(some)
+                token, past = token[kept], past[kept]
         return np.concatenate(rows), np.concatenate(tokens)
 
+    def _keep(self, some: np.ndarray) -> np.ndarray:
+        """Drop all windows but `some`; returns the rows that stay, theirs and those of their twins."""
+        twins = self.twin[some]
+        guided = np.flatnonzero(twins != some)
+        kept = np.concatenate([some, twins[guided]])
+        self.twin = np.arange(len(some))
+        self.twin[guided] = len(some) + np.arange(len(guided))
+        for names, chosen in (
+            (("cells", "steps", "memory", "asked"), kept),
+            (("bound", "temperature", "end", "dice"), some),
+        ):
+            for name in names:
+                setattr(self, name, getattr(self, name)[chosen])
+        return kept
+
     def _next(self, rest: np.ndarray, last: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) the cell of the next note of each row, and whether there is one."""
+        """(b,) the cell of the next note of each window, and whether there is one."""
         n = len(last)
-        logit = (self.cells[..., 0] + self.model.trust * rest).reshape(n, CORE * KEYS)
+        every = (self.cells[..., 0] + self.model.trust * rest).reshape(-1, CORE * KEYS)
+        free = every[self.twin]
+        logit = free + self.model.guidance * (every[:n] - free)
         number = np.arange(CORE * KEYS)
         ahead = (number > last[:, None]) & (number < self.end[:, None])
         taken = ahead & (logit >= self.bound[:, None])
