@@ -53,6 +53,7 @@ __all__ = ["Encoded", "Learned", "TokenCover", "TokenCoverConfig", "Told"]
 CHANNELS = 4  # of frames: onset, frame, velocity, level
 LEVEL = 3  # the last of them
 SQUEEZED = 8  # channels per key of which the vector of a step is made
+RARE = -4.0  # logit of a note in a cell, before anything is learnt: one in fifty-five
 BASS_KEYS = 32  # keys up to E3 make the bass chroma
 
 
@@ -284,6 +285,7 @@ class Hearing(nn.Module):
         self.out = nn.Conv2d(c, 1, 1)
         self.features = nn.Conv2d(c, config.features, 1)
         self.squeeze = nn.Conv2d(c, SQUEEZED, 1)
+        nn.init.constant_(self.out.bias, RARE)
         for weight in (self.sound.weight, self.metre.weight, *(table.weight for table in self.asked)):
             nn.init.zeros_(weight)
         pitch_class = (torch.arange(KEYS) + LOWEST_KEY) % 12

@@ -165,7 +165,7 @@ def batches(songs: Sequence[TokenSong], recipe: TokenRecipe) -> Callable[[int], 
         silent = (rng.random(recipe.batch) < recipe.without_melody) | ~lead[owner[chosen]]
         windows = [(songs[owner[c]], int(place[c])) for c in chosen]
         easier = np.where(rng.random(recipe.batch) < recipe.easier, rng.choice(EASIER, size=recipe.batch), 0)
-        return examples(windows, shift=shift, silent=silent, easier=np.where(silent, 0, easier), recipe=recipe, rng=rng)
+        return examples(windows, shift=shift, silent=silent, easier=easier, recipe=recipe, rng=rng)
 
     return batch_at
 
@@ -225,7 +225,7 @@ def examples(
     if rng is not None:
         window = np.repeat(np.arange(count), [len(part) for part in notes])
         controls = controls_of_windows(np.concatenate(notes), window, count, steps)
-        controls[:, STYLE] = [song.style for song, _ in chosen]
+        controls[:, STYLE] = np.where(easier > 0, 0, [song.style for song, _ in chosen])
         controls[:, MELODY_CONTROL] = INCLUDE
         freed = rng.random(controls.shape) < recipe.free_each
         controls[freed | (rng.random((count, 1)) < recipe.free)] = 0

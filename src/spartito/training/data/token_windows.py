@@ -8,7 +8,7 @@ The store of the arranger keeps what is heard, chords and notes without velocity
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ class TokenSong:
     notes: np.ndarray
     lead: bool
     style: int = 0
-    easier: tuple[np.ndarray, ...] = ()
+    easier: Mapping[tuple[int, bool], np.ndarray] = field(default_factory=dict)
 
     @property
     def counts(self) -> np.ndarray:
@@ -115,7 +115,7 @@ def open_songs(
     Parameters
     ----------
     styles : number of the style of each song (the "songs" of `train styles`); recording NNN-v is of song NNN
-    levels : levels of difficulty to which the notes are also reduced, 1 and on
+    levels : levels of difficulty to which the notes are also reduced
     """
     songs = []
     for piece in open_pieces(Path(store, split)):
@@ -129,8 +129,12 @@ def open_songs(
             continue
         bars = bars_of(starts, len(positions))
         lengths = np.array([tiles(starts[i : i + 2], bars[i : i + 2])[1][0] for i in range(len(starts))])
-        once = struck_once(notes)[:, :5]
-        easier = (reduced(once, positions, level) for level in levels)
+        easier = {}
+        for melody in (True, False):
+            once = struck_once(notes if melody else notes[notes[:, 5] != MELODY])[:, :5]
+            for level in levels:
+                part = reduced(once, positions, level)
+                easier[level, melody] = np.column_stack([part, np.full(len(part), PIANO)])
         songs.append(
             TokenSong(
                 piece.name,
@@ -143,7 +147,7 @@ def open_songs(
                 notes,
                 piece.lead,
                 (styles or {}).get(piece.name.partition("-")[0], 0),
-                tuple(np.column_stack([part, np.full(len(part), PIANO)]) for part in easier),
+                easier,
             )
         )
     if not songs:
@@ -159,7 +163,7 @@ def notes_between(
     Step, duration, pitch (`shift` semitones up), velocity, hand; each key once at a step, the longest note of it. Notes
     beyond the keyboard are left out, and without `melody` its notes. `level`: those of `easier`; 0: as they are.
     """
-    notes = song.easier[level - 1] if level else song.notes
+    notes = song.easier[level, melody] if level else song.notes
     low, high = np.searchsorted(notes[:, 0], [first, last])
     notes = notes[low:high]
     if not melody:
