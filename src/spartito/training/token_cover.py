@@ -226,9 +226,9 @@ def examples(
         window = np.repeat(np.arange(count), [len(part) for part in notes])
         controls = controls_of_windows(np.concatenate(notes), window, count, steps)
         controls[:, STYLE] = np.where(easier > 0, 0, [song.style for song, _ in chosen])
-        controls[:, MELODY_CONTROL] = INCLUDE
         freed = rng.random(controls.shape) < recipe.free_each
         controls[freed | (rng.random((count, 1)) < recipe.free)] = 0
+        controls[:, MELODY_CONTROL] = np.where(rng.random(count) < 0.5, INCLUDE, 0)  # the same, said or not
         controls[:, DIFFICULTY] = np.where(easier > 0, easier, controls[:, DIFFICULTY])
         for part in chords:
             part *= rng.random() >= recipe.without_chords
