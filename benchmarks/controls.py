@@ -3,10 +3,10 @@
     python benchmarks/controls.py BANDS [--excerpts 8] [--model tokens] [--controls density register ...] -o results
 
 BANDS is a folder of a band store (`spartito.training.data.bands`), test or validation split; excerpts are taken evenly
-over it. Each is analysed and heard once, then covered with nothing asked and with every level of every control, one
-control at a time, greedy and not performed. The control of difficulty is asked for without the reducer
-(`notes.simplify`) that `difficulty` adds, to see what the model itself makes of it. What comes out is measured and
-compared as `spartito.evaluation.controls` says; the aim is a rank correlation of 0.8 for each control.
+over it. Each is analysed and heard once, then arranged with nothing asked and with every level of every control, one
+control at a time, all side by side and greedy. What is measured is what the arranger writes: without the performance,
+and without the reducer (`notes.simplify`) that `difficulty` adds. The comparison is that of
+`spartito.evaluation.controls`; the aim is a rank correlation of 0.8 for each control.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from spartito.notes.notes import Notes
 ASKED = ("style", *ORDERED, "pattern")
 
 
-def wishes(controls: Sequence[str], styles: Sequence[str]) -> list[tuple[str, int, dict]]:
+def requests(controls: Sequence[str], styles: Sequence[str]) -> list[tuple[str, int, dict]]:
     """Control, level and the options of `cover` that ask for it; first nothing at all ("", 0)."""
     asked = [("", 0, {})]
     for name in controls:
@@ -43,19 +43,20 @@ def wishes(controls: Sequence[str], styles: Sequence[str]) -> list[tuple[str, in
 
 
 def tried(
-    songs: Sequence[tuple[str, Callable[[dict], Notes], object]], controls: Sequence[str], *, styles=None
+    songs: Sequence[tuple[str, Callable[[list[dict]], list[Notes]], object]], controls: Sequence[str], *, styles=None
 ) -> list[Trial]:
-    """Trials of songs (name, function from options to a cover, beats); `styles` are those of the model."""
-    names = () if styles is None else styles.names
+    """Trials of songs (name, function from options to arrangements, beats); `styles` are those of the model."""
+    asked = requests(controls, () if styles is None else styles.names)
     trials = []
-    for number, (song, make, beats) in enumerate(songs, start=1):
+    for number, (song, arrange, beats) in enumerate(songs, start=1):
         print(f"{number}/{len(songs)} {song}", file=sys.stderr)
-        for control, level, options in wishes(controls, names):
-            try:
-                measured = measured_controls(make(options), beats, styles=styles)
-            except SpartitoError as error:
-                print(f"  {control} {level}: {error}", file=sys.stderr)
-                continue
+        try:
+            made = arrange([options for _, _, options in asked])
+        except SpartitoError as error:
+            print(f"  {error}", file=sys.stderr)
+            continue
+        for (control, level, _), notes in zip(asked, made, strict=True):
+            measured = measured_controls(notes, beats, styles=styles)
             trials += [Trial(song, name, level, measured) for name in ([control] if control else controls)]
     return trials
 
@@ -78,8 +79,7 @@ def table(scores: dict, styles: Sequence[str]) -> str:
 
 def covers(bands: Path, excerpts: int, model: str):
     """Songs as `tried` wants them, and the styles of the model."""
-    from spartito import cover
-    from spartito.arrangement import prepared
+    from spartito.arrangement import Stopwatch, prepared, wished
     from spartito.cover_arrangers import open_arranger
     from spartito.training.data.bands import open_bands
 
@@ -94,10 +94,10 @@ def covers(bands: Path, excerpts: int, model: str):
             warnings.simplefilter("ignore")
             piece = prepared(band.audio)
 
-        def make(options: dict, piece=piece) -> Notes:
-            return cover(piece, model=arranger, perform=False, **options)
+        def arrange(asked: list[dict], piece=piece) -> list[Notes]:
+            return arranger.arrange_songs([(piece, wished(arranger, **options)) for options in asked], Stopwatch())
 
-        songs.append((band.name, make, piece.song.beats))
+        songs.append((band.name, arrange, piece.song.beats))
     return songs, getattr(arranger, "known", None)  # its `Styles`
 
 
