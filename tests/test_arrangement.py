@@ -226,6 +226,20 @@ def test_two_models_for_songs_in_which_bars_know_their_past():
     assert all(call["prompt"].shape == (1, 32, 128) for call in again.calls)
 
 
+def test_songs_that_go_bar_by_bar_go_together():
+    audio, known = song(count=16)
+    shorter = analysis(duration=4.0, count=8)
+    again, first = FakeArranger(), FakeArranger()
+    rules = {"model": (again, first), "analysis": [known, shorter], **BARE}
+    both = spartito.cover([audio, audio], **rules)
+    sizes = [call["frames"][0] for call in first.calls + again.calls]
+    assert sizes == [2, 2, 1, 1]  # songs there are: the first bar, the second, and two more of the longer one
+    for notes, this in zip(both, (known, shorter)):
+        assert (notes.array == covered((FakeArranger(), FakeArranger()), known=this, **BARE).array).all()
+    spartito.cover([audio, audio], temperature=0.5, **rules)
+    assert [call["frames"][0] for call in first.calls[1:]] == [1, 1]  # a batch would mix what is drawn
+
+
 @pytest.mark.parametrize(
     "options",
     [{"melody": "hum"}, {"transpose": 99}, {"transpose": "hard"}, {"temperature": -1.0}, {"batch_size": 0}, {"hop": 3}],

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -194,36 +194,52 @@ class SegmentArranger:
         wish.no_styles(self.name)
 
     def arrange_songs(self, jobs, watch: Watch) -> list[Notes]:
-        return [self._song(piece, wish, watch) for piece, wish in jobs]
+        heard = [self._heard(piece, watch) for piece, _ in jobs]
+        if self.first is None:
+            grids = [self._at_once(inputs, wish, watch) for inputs, (_, wish) in zip(heard, jobs, strict=True)]
+        else:
+            grids = self._in_turn(heard, [wish for _, wish in jobs], watch)
+        return [self._notes(*job, grid) for job, grid in zip(jobs, grids, strict=True)]
 
-    def _song(self, piece: Piece, wish: Wish, watch: Watch) -> Notes:
-        from spartito.models.pianotree import notes_of
-
-        rows = notes_of(self._grids(piece, wish, watch))  # segment, step, pitch, length in steps
-        placed = place(rows, piece.grid.starts, served_beats(piece.grid.lengths, hop=wish.hop or 1))
-        if wish.melody == "include":  # the tune is better known from the analysis than from the arranger
-            placed = with_tune(placed, on_grid(piece.song.melody, piece.grid))
-        return to_notes(placed, piece.grid.beats.times, analysis=piece.song)
-
-    def _grids(self, piece: Piece, wish: Wish, watch: Watch) -> np.ndarray:
+    def _heard(self, piece: Piece, watch: Watch):
+        """`arranger_runtime.Song` of a piece."""
         from spartito.models.arranger_input import chord_vectors, cut, segments_of
+        from spartito.models.arranger_runtime import Song
 
         segments = segments_of(piece.grid.beats)
         if self.model.input == "mel":
             inputs = watch("listening", lambda _: stretched_mel(piece))
         else:
             inputs = cut(piece.cells(watch), *segments)
-        vectors = chord_vectors(piece.chord_rows(), *segments)
-        rules = {"melody": wish.melody, "temperature": wish.temperature, "seed": wish.seed}
-        if self.first is None:
-            return watch(
-                "arranging", lambda _: self.model.arrange(inputs, vectors, batch_size=wish.batch_size, **rules)
-            )
-        from spartito.models.arranger_runtime import Song, arrange_autoregressive
+        return Song(inputs, chord_vectors(piece.chord_rows(), *segments), piece.grid.lengths)
 
-        songs = [Song(inputs, vectors, piece.grid.lengths)]
-        models = {"model": self.model, "first_model": self.first}
-        return watch("arranging", lambda _: arrange_autoregressive(songs, **models, **rules)[0])
+    def _at_once(self, song, wish: Wish, watch: Watch) -> np.ndarray:
+        work = partial(self.model.arrange, song.frames, song.chords, batch_size=wish.batch_size, **_rules(wish))
+        return watch("arranging", lambda _: work())
+
+    def _in_turn(self, songs: list, wishes: list[Wish], watch: Watch) -> list[np.ndarray]:
+        """Bar after bar of all songs together; one song after another if chances are taken, which a batch would mix."""
+        from spartito.models.arranger_runtime import arrange_autoregressive
+
+        work = partial(arrange_autoregressive, model=self.model, first_model=self.first)
+        if len({wish.melody for wish in wishes}) == 1 and not any(wish.temperature for wish in wishes):
+            return watch("arranging", lambda _: work(songs, **_rules(wishes[0])))
+        pairs = zip(songs, wishes, strict=True)
+        return watch("arranging", lambda _: [work([song], **_rules(wish))[0] for song, wish in pairs])
+
+    def _notes(self, piece: Piece, wish: Wish, grids: np.ndarray) -> Notes:
+        from spartito.models.pianotree import notes_of
+
+        rows = notes_of(grids)  # segment, step, pitch, length in steps
+        placed = place(rows, piece.grid.starts, served_beats(piece.grid.lengths, hop=wish.hop or 1))
+        if wish.melody == "include":  # the tune is better known from the analysis than from the arranger
+            placed = with_tune(placed, on_grid(piece.song.melody, piece.grid))
+        return to_notes(placed, piece.grid.beats.times, analysis=piece.song)
+
+
+def _rules(wish: Wish) -> dict:
+    """What A2S models are told of a wish."""
+    return {"melody": wish.melody, "temperature": wish.temperature, "seed": wish.seed}
 
 
 def stretched_mel(piece: Piece) -> np.ndarray:
