@@ -122,6 +122,20 @@ def test_all_composers_of_all_songs_at_once():
         assert np.array_equal(alone.array, notes.array)
 
 
+def test_a_list_of_songs():
+    songs, known = zip(song(8.0), song(5.0, beat=0.6, count=8))
+    model = arranger()
+    found = spartito.cover(list(songs), model=model, analysis=list(known), style="composer2")
+    assert [len(call[0]) for call in model.model.generator.calls] == [8]
+    for one, about, notes in zip(songs, known, found, strict=True):
+        alone = spartito.cover(one, model=arranger(), analysis=about, style="composer2")
+        assert np.array_equal(alone.array, notes.array) and len(notes)
+    with pytest.raises(ParameterError, match="2 songs need a list of as many analyses"):
+        spartito.cover(list(songs), model=model, analysis=known[0])
+    with pytest.raises(ParameterError, match="original: of one song"):
+        spartito.cover(list(songs), model=model, original=songs[0])
+
+
 def test_small_batches():
     model = arranger()
     covered(model, batch_size=2)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,10 +64,10 @@ class Stopwatch:
 
 
 def cover(
-    source: str | os.PathLike | Audio | Piece,
+    source: str | os.PathLike | Audio | Piece | Sequence[str | os.PathLike | Audio | Piece],
     *,
     model="a2s",
-    analysis: Analysis | str | os.PathLike | None = None,
+    analysis: Analysis | str | os.PathLike | Sequence[Analysis | str | os.PathLike] | None = None,
     original: str | os.PathLike | Audio | None = None,
     separate: str | None = None,
     auto: bool = False,
@@ -90,19 +90,20 @@ def cover(
     device: str = "auto",
     progress: Callable[[float], None] | None = None,
     timings: dict[str, float] | None = None,
-) -> Notes:
+) -> Notes | list[Notes]:
     """A piano arrangement of a song.
 
     Parameters
     ----------
     source : path, Audio or Piece
-        The song, or its accompaniment alone. With `prepared` it is analysed and heard once for several covers.
+        The song, or its accompaniment alone. With `prepared` it is analysed and heard once for several covers. A list
+        of songs gives a list; a sequence model then writes them side by side.
     model : str, path or arranger
         A name of `spartito models`, a folder, a hub id, a loaded model (or what `open_arranger` gives), "pop2piano", or
         "chords": block chords and the tune, from the analysis alone.
     analysis : Analysis or path, optional
         What is known of the song: the result of `analyze`, its JSON file, or a table (.npy) of the original program.
-        Analysed when not given.
+        Analysed when not given. One for each of several songs.
     original : path or Audio, optional
         The whole song, when `source` is its accompaniment: only the analysis listens to it.
     separate : str, optional
@@ -171,25 +172,32 @@ def cover(
         seed=seed,
         batch_size=batch_size,
     )
-    piece = prepared(source, analysis=analysis, original=original, separate=separate, chords=chords, watch=watch)
+    pieces = [
+        prepared(song, analysis=known, original=original, separate=separate, chords=chords, watch=watch)
+        for song, known in _with_analyses(source, analysis, original=original, chords=chords)
+    ]
     if chords is not None and not arranger.has_chords:
         warnings.warn(f"{arranger.name} does not look at chords: they change nothing", CoverWarning, stacklevel=2)
-    (notes,) = arranger.arrange_songs([(piece, wish)], watch)
-    if arranger.plain:
-        return notes
-    return watch(
-        "notes",
-        lambda _: _finished(
-            notes,
-            piece,
-            difficulty=difficulty,
-            density=density,
-            left_density=left_density,
-            transpose=transpose,
-            perform=perform,
-            seed=seed,
-        ),
-    )
+    arranged = arranger.arrange_songs([(piece, wish) for piece in pieces], watch)
+    if not arranger.plain:
+        manner = {"difficulty": difficulty, "density": density, "left_density": left_density}
+        manner |= {"transpose": transpose, "perform": perform, "seed": seed}
+        finish = lambda _: [_finished(*job, **manner) for job in zip(arranged, pieces, strict=True)]  # noqa: E731
+        arranged = watch("notes", finish)
+    return arranged if isinstance(source, list | tuple) else arranged[0]
+
+
+def _with_analyses(source, analysis, **of_one) -> list[tuple]:
+    """(song, what is known of it or None) of one song or of several."""
+    if not isinstance(source, list | tuple):
+        return [(source, analysis)]
+    names = ", ".join(name for name, value in of_one.items() if value is not None)
+    if names:
+        raise ParameterError(f"{names}: of one song; give one, not a list")
+    known = [None] * len(source) if analysis is None else analysis
+    if not isinstance(known, list | tuple) or len(known) != len(source):
+        raise ParameterError(f"{len(source)} songs need a list of as many analyses, or none")
+    return list(zip(source, known))
 
 
 def _check_transpose(transpose: int | str) -> None:

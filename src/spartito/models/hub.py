@@ -72,7 +72,7 @@ def find_model(name: str | os.PathLike) -> ModelInfo:
     if Path(name, "config.json").exists():
         return _info(Path(name))
     if str(name) in FETCHABLE:
-        return _info(_fetch(FETCHABLE[str(name)]["hub"]))
+        return _info(_fetch(FETCHABLE[str(name)]["hub"], extra=str(name)))
     if isinstance(name, str) and name.count("/") == 1 and not Path(name).exists():
         return _info(_fetch(name))
     shipped = ", ".join(info.name for info in list_models()) or "none"
@@ -115,7 +115,8 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
 def _info(folder: Path) -> ModelInfo:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config = FETCHABLE.get(config.get("model_type"), config)
+        if "job" not in config:  # ours say what they are
+            config = FETCHABLE.get(config.get("model_type"), config)
         size = sum((folder / f).stat().st_size for f in (*FILES, PICKLE) if (folder / f).exists())
         return _described(config, folder, size)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -139,12 +140,12 @@ def _described(config: dict[str, Any], folder: Path, size_bytes: int) -> ModelIn
 # -- the hub ------------------------------------------------------------------------------------------------
 
 
-def _fetch(name: str) -> Path:
-    """The folder of a model of the hub: as it was fetched before, else fetched now."""
+def _fetch(name: str, *, extra: str = "hub") -> Path:
+    """The folder of a model of the hub: as it was fetched before, else fetched now. `extra` brings what that needs."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise MissingExtraError("huggingface_hub", extra="hub", purpose=f"fetching {name}") from error
+        raise MissingExtraError("huggingface_hub", extra=extra, purpose=f"fetching {name}") from error
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*FILES, PICKLE], local_files_only=True))
         if _weights(folder) is not None:
