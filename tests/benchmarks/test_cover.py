@@ -15,6 +15,7 @@ from spartito.notes.midi import write_midi
 from spartito.notes.notes import Notes
 
 soundfile = pytest.importorskip("soundfile")
+pytest.importorskip("mir_eval")
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cover.py"
 TIMES = 0.5 * np.arange(8)
 CHORDS = (Chord(0.0, 3.0, "C:maj"), Chord(3.0, 4.0, "G:7/3"))

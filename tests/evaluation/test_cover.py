@@ -165,6 +165,7 @@ def test_tune_by_the_name_of_its_track():
 
 
 def test_evaluate_from_files(tmp_path):
+    pytest.importorskip("mir_eval")
     write_midi(song_with_tune(), tmp_path / "human.mid")
     write_midi(notes((0, 1, 48), (1, 1, 72)), tmp_path / "cover.mid")
     (tmp_path / "song.beats").write_text("1.0 1\n1.5 2\n2.0 3\n2.5 4\n")

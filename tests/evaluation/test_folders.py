@@ -15,6 +15,8 @@ from spartito.evaluation.folders import evaluate_folders
 from spartito.notes.midi import write_midi
 from spartito.notes.notes import Notes
 
+pytest.importorskip("mir_eval")
+
 
 def write_tsv(path, *rows):
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ from spartito.errors import ParameterError
 from spartito.evaluation.melody import FPS, melody_accuracy
 from spartito.notes.notes import Notes
 
+pytest.importorskip("mir_eval")
+
 
 def notes(*rows):
     """Rows of first frame, frames, pitch."""
