@@ -318,7 +318,6 @@ def _finished(
     song = piece.song
     semitones = easy_key(song.key) if transpose == "easy" else int(transpose)
     if len(notes):
-        written = bool(np.ptp(notes.velocity))  # the arranger wrote dynamics
         notes = simplify(
             notes, song, difficulty=difficulty, density=density, left_density=left_density, transpose=semitones
         )
@@ -326,7 +325,7 @@ def _finished(
         if perform:
             from spartito.render.perform import perform as play
 
-            notes = play(notes, transposed(song, semitones), seed=seed, touch="given" if written else "roles")
+            notes = play(notes, transposed(song, semitones), seed=seed, given=1.0)
         array = notes.array.copy()
         array["onset"] = np.clip(array["onset"], 0.0, song.duration - 0.01)
         array["offset"] = np.clip(array["offset"], array["onset"] + 0.01, song.duration)

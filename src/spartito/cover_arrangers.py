@@ -161,7 +161,7 @@ class SongArranger(Protocol):
     def arrange_songs(self, jobs: Sequence[tuple[Piece, Wish]], watch: Watch) -> list[Notes]:
         """The notes of each job, in seconds, on one piano track or on "right hand" and "left hand".
 
-        Velocities that are all alike say nothing; others are the base of the performance.
+        What velocities differ by is kept in the performance; all alike they say nothing.
         """
 
 

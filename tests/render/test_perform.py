@@ -222,15 +222,18 @@ def test_it_survives_a_midi_file_with_its_bars():
     assert np.abs(np.diff(quarters) - 4).max() < 0.01
 
 
-def test_velocities_that_an_arranger_wrote_are_the_base():
+def test_velocities_that_an_arranger_wrote_are_kept_whole():
     notes = arrangement()
     array = notes.array.copy()
-    array["velocity"] = np.where(array["pitch"] < 50, 40, np.where(array["pitch"] > 70, 70, 100))  # against all roles
+    array["velocity"] = np.where(array["pitch"] == 60, 70, 60)
     written = notes.with_array(array)
-    played = perform(written, analysis(), humanise=0.0, touch="given")
-    moved = played.velocity.astype(int) - written.velocity
-    assert set(moved) == {0, 2}  # half of 5 and 3 (downbeat, half bar) and half of 1 (beat), rounded to even
-    ruled = perform(written, analysis(), humanise=0.0)
-    assert ruled.velocity[written.pitch > 70].mean() > ruled.velocity[written.pitch == 60].mean()
-    with pytest.raises(ParameterError, match="touch"):
-        perform(notes, analysis(), touch="hard")
+    flat, half, whole = (
+        perform(x, analysis(), humanise=0.0, given=share).velocity.astype(int)
+        for x, share in ((notes, 0.5), (written, 0.5), (written, 1.0))
+    )
+    inner = notes.pitch == 60
+    for velocity, apart in ((half, 5), (whole, 10)):
+        moved = velocity - flat
+        assert moved[inner].mean() - moved[~inner].mean() == pytest.approx(apart, abs=0.6)
+    with pytest.raises(ParameterError, match="share"):
+        perform(notes, analysis(), given=2.0)

@@ -8,8 +8,7 @@ Method
     - *Loudness.* The velocity follows the loudness of the song (`Analysis.loudness`, smoothed over two seconds), the
       place in the bar, and the role: melody over bass over inner voices, and inner voices softer the thicker the
       chord. Within the melody the higher note is the louder. Where the velocities given are not all alike, half of
-      their differences is kept. With `touch="given"` the velocities given, by an arranger that writes dynamics, stand
-      in the place of role and thickness, and song and accents move them half as far: they have been heard once already.
+      their differences is kept, or as much as `given` says: all, of those that an arranger wrote.
     - *Timing.* All notes of a chord move together by a small random walk, the melody comes a little early, and each
       finger adds its own millisecond or two. No note moves more than `MOST`, nor by more than a quarter of the way to
       the next stroke of its key.
@@ -52,10 +51,8 @@ SWING = 22.0  # velocity the loudness of the song moves at most
 HIGH_LOUD = 0.5  # velocity per semitone above the melody around it
 AROUND = 16  # melody notes taken for its surroundings
 GIVEN = 0.5  # share of the given differences of velocity that is kept
-OVER_GIVEN = 0.5  # share of accents and dynamics of the song over velocities that stand in the place of roles
 TOUCH = 2.5  # velocity, deviation of a finger
 SOFTEST, LOUDEST = 20, 118
-TOUCHES = ("roles", "given")
 SMOOTH = 2.0  # seconds over which the loudness is smoothed
 LOUDNESS_HOP = 0.1  # seconds between values of Analysis.loudness
 FLOOR = 30.0  # dB below the typical level at which a song counts as silent
@@ -84,7 +81,7 @@ def perform(
     seed: int = 0,
     humanise: float = 1.0,
     pedal: bool = True,
-    touch: str = "roles",
+    given: float = GIVEN,
     loudness_curve: np.ndarray | None = None,
     onset_beats: np.ndarray | None = None,
 ) -> Notes:
@@ -104,8 +101,8 @@ def perform(
         Freedom of timing and touch: 0 none, 1 slight, at most 2.
     pedal : bool
         Write the sustain pedal (instead of what the notes have).
-    touch : "roles" or "given"
-        What loudness starts from: the roles of the notes, or the velocities they have.
+    given : float
+        Share of the differences between the velocities of `notes` that is kept, 0..1.
     loudness_curve : np.ndarray, shape=(m,), optional
         For `compat`, from `compat_loudness`: one value every half second.
     onset_beats : np.ndarray, shape=(n,), optional
@@ -114,8 +111,8 @@ def perform(
     """
     if not 0.0 <= humanise <= 2.0:
         raise ParameterError(f"humanise lies between 0 (none) and 2, not {humanise}")
-    if touch not in TOUCHES:
-        raise ParameterError(f"touch is one of {', '.join(TOUCHES)}, not {touch!r}")
+    if not 0.0 <= given <= 1.0:
+        raise ParameterError(f"given is a share between 0 and 1, not {given}")
     beats = getattr(analysis, "beats", analysis)
     if len(notes) == 0:
         return notes
@@ -131,11 +128,10 @@ def perform(
     random = np.random.default_rng(seed)
     array = notes.array.copy()
     group = chord_groups(table.array["onset"])
-    base = _roles(table, group) if touch == "roles" else table.array["velocity"].astype(np.float64)
-    share = 1.0 if touch == "roles" else OVER_GIVEN
-    moved = share * _song_accents(table, grid, getattr(analysis, "loudness", None))
-    moved += humanise * TOUCH * random.standard_normal(len(table))
-    array["velocity"][rows] = np.clip(np.round(base + moved), SOFTEST, LOUDEST).astype(np.int16)
+    velocity = _roles(table, group) + _song_accents(table, grid, getattr(analysis, "loudness", None))
+    velocity += given * (table.array["velocity"] - table.array["velocity"].mean())
+    velocity += humanise * TOUCH * random.standard_normal(len(table))
+    array["velocity"][rows] = np.clip(np.round(velocity), SOFTEST, LOUDEST).astype(np.int16)
     array["onset"][rows], array["offset"][rows] = _times(table, group, humanise, random)
     out = notes.with_array(array)
     if not pedal:
@@ -157,8 +153,7 @@ def _roles(table, group) -> np.ndarray:
         window = np.ones(min(AROUND, len(sung)))
         around = np.convolve(pitch, window, mode="same") / np.convolve(np.ones(len(sung)), window, mode="same")
         velocity[sung] += np.clip(HIGH_LOUD * (pitch - around), -5.0, 5.0)
-    given = table.array["velocity"].astype(np.float64)
-    return velocity + GIVEN * (given - given.mean())
+    return velocity
 
 
 def _song_accents(table, grid: Grid, loudness) -> np.ndarray:
