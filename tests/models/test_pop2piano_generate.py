@@ -9,7 +9,7 @@ from spartito.errors import DeviceError, ParameterError
 
 torch = pytest.importorskip("torch")
 from spartito.models import pop2piano_generate  # noqa: E402
-from spartito.models.pop2piano_generate import FastGenerator, _Matrix  # noqa: E402
+from spartito.models.pop2piano_generate import FastGenerator, _matrix  # noqa: E402
 from spartito.models.pop2piano_network import Pop2PianoConfig, Pop2PianoNetwork  # noqa: E402
 
 SIZES = {"vocab_size": 240, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
@@ -163,20 +163,20 @@ def test_nothing_to_write():
     assert made.generate(np.zeros((0, 5, 32), np.float32), None, np.zeros(0, int)).shape == (0, 0)
 
 
-@pytest.mark.parametrize("precision, error", [("fp32", 1e-6), ("bf16", 0.01), ("int8", 0.03)])
+@pytest.mark.parametrize("precision, error", [("fp32", 1e-6), ("bf16", 0.01), ("int8", 2e-4)])
 def test_matrix(precision, error):
     torch.manual_seed(0)
     weight, x = torch.randn(48, 64), torch.randn(2, 5, 64)
     wanted = x @ weight.T
-    made = _Matrix(weight, precision)(x)
+    made = _matrix(weight, precision)(x)
     assert made.shape == wanted.shape
     assert (made.float() - wanted).norm() < error * wanted.norm()
-    assert not _Matrix(weight, precision)(torch.zeros(1, 64)).any()
+    assert not _matrix(weight, precision)(torch.zeros(1, 64)).any()
 
 
 def test_int8_keeps_rows_apart():
     torch.manual_seed(0)
-    made, x = _Matrix(torch.randn(48, 64), "int8"), torch.randn(3, 64)
+    made, x = _matrix(torch.randn(48, 64), "int8"), torch.randn(3, 64)
     loud = torch.cat([x, 1e4 * x])
     torch.testing.assert_close(made(loud)[:3], made(x))
 
