@@ -28,13 +28,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spartito.errors import DeviceError, ParameterError
-from spartito.models.pop2piano_network import Pop2PianoConfig, Pop2PianoNetwork, attend
+from spartito.models.pop2piano_network import Pop2PianoConfig, Pop2PianoNetwork, attend, buckets
+from spartito.models.pop2piano_tokens import END, NOTE, SIZE, START
 from spartito.models.runtime import torch_device
 
 __all__ = ["PRECISIONS", "FastGenerator"]
 
 PRECISIONS = ("fp32", "bf16", "int8")
-START, END, FIRST_NOTE, KNOWN = 0, 1, 4, 234  # tokens: start (also padding), end, first note, one past the last known
 DIGIT = 127  # largest digit of int8
 ROWS = 128  # segments of a batch; keys and values of so many take up to 1 GB in float32, usually a third of it
 ENCODED_ROWS = 16  # segments that the encoder takes at once: its layers' values stay near the processor
@@ -157,7 +157,7 @@ class FastGenerator:
         size = self.config.vocab_size
         if full_vocabulary:
             return np.arange(size)
-        return np.array([END, *range(FIRST_NOTE, min(KNOWN, size))])
+        return np.array([END, *range(NOTE, min(SIZE, size))])
 
     def _encoded(self, mel: Tensor, composers: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         step = ENCODED_ROWS if self.device == "cpu" else len(mel)
@@ -174,7 +174,7 @@ class _Decoder:
         self.config = config = network.config
         stack = network.decoder
         self.embedding = network.shared.weight
-        self.stack_bias = stack.bias
+        self.table = stack.block[0].layer[0].SelfAttention.relative_attention_bias
         self.layers = [_Layer(block.layer, config, precision) for block in stack.block]
         scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
         self.output = network.lm_head.weight * stack.final_layer_norm.weight * scale  # (vocabulary, d_model), float32
@@ -185,7 +185,8 @@ class _Decoder:
         """Tokens (N, L), at most `most` (N,) per row, out of `ids`; `done` is told of rows that have ended."""
         device, count, longest = memory.device, len(memory), int(most.max())
         output, ids = self.output[torch.from_numpy(ids).to(device)], torch.from_numpy(ids).to(device)
-        bias = self.stack_bias(longest)[:, :, -1]  # (1, heads, longest): of the last query; of query t its last t + 1
+        distance = torch.arange(1 - longest, 1, device=device)
+        bias = self.table(buckets(distance, self.config, both_ways=False)).t()[None, :, None]  # (1, heads, 1, longest)
         for layer in self.layers:
             layer.begin(memory, longest)
         tokens = np.zeros((count, longest), np.int64)
@@ -194,7 +195,7 @@ class _Decoder:
         for t in range(longest):
             x = self.embedding[last]
             for layer in self.layers:
-                x = layer.step(x, t, bias[:, :, None, longest - 1 - t :], mask)
+                x = layer.step(x, t, bias[..., longest - 1 - t :], mask)
             last = ids[F.linear(_norm(x, self.config), output).argmax(-1)]
             tokens[place, t] = new = last.cpu().numpy()
             active = (new != END) & (t + 1 < most[place])
@@ -236,7 +237,7 @@ class _Layer:
         self.gate_in, self.gate_out = matrix(dense.wi_0, dense.wi_1, norm=last.layer_norm), matrix(dense.wo)
 
     def begin(self, memory: Tensor, longest: int):
-        """Keys and values of the memory (N, S, d), and room for `longest` of our own: each (N, heads, places, d_kv)."""
+        """Keys and values of the memory (N, S, d), and room for those of `longest` tokens: (N, heads, places, d_kv)."""
         heads = self.config.num_heads
         both = self.memory_in(memory).unflatten(-1, (2, heads, -1))  # (N, S, 2, heads, d_kv)
         self.other_keys, self.other_values = (y.transpose(1, 2).contiguous() for y in both.unbind(2))

@@ -9,10 +9,11 @@ feed-forward part is gated. Mel frames enter as they are: the mel has as many ba
 
 Sources: J. Choi and K. Lee, "Pop2Piano: pop audio-based piano cover generation", ICASSP 2023; C. Raffel et al.,
 "Exploring the limits of transfer learning with a unified text-to-text transformer" (T5), JMLR 2020; N. Shazeer, "GLU
-variants improve transformer", 2020. Names and shapes of the tensors are those of `sweetcocoa/pop2piano`. Written anew;
-no dropout: weights are trained elsewhere. Two things that the file's own configuration does not tell have to be given,
+variants improve transformer", 2020. Names and shapes of the tensors are those of `sweetcocoa/pop2piano`. Written anew.
+Two things that the file's own configuration does not tell have to be given,
 `activation` and `scale_decoder_outputs`: the weights were made with the tanh form of GELU and no scaling, while
-transformers since its port computes ReLU.
+transformers since its port computes ReLU. Dropout, for training, falls where T5 has it: behind the inputs, the gates,
+the softmax, each part and the last normalisation.
 
 This module is the network as such, for any number of tokens at once. `pop2piano_generate` makes tokens with it, fast.
 """
@@ -57,6 +58,8 @@ class Pop2PianoConfig:
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
     """Positions; whatever is farther shares the last bucket."""
+    dropout_rate: float = 0.1
+    """In training."""
     layer_norm_epsilon: float = 1e-6
     feed_forward_proj: str = "gated-gelu"
     """Must be gated; which activation is said by `activation`."""
@@ -150,6 +153,7 @@ class Stack(nn.Module):
         count = config.num_decoder_layers if decoder else config.num_layers
         self.block = nn.ModuleList(Block(config, decoder=decoder, first=i == 0) for i in range(count))
         self.final_layer_norm = Norm(config)
+        self.drop = nn.Dropout(config.dropout_rate)
 
     def bias(self, length: int) -> Tensor:
         """(1, heads, length, length): what is added to the score of a query (rows) and a key (columns)."""
@@ -159,14 +163,15 @@ class Stack(nn.Module):
         return table(rows).permute(2, 0, 1)[None]
 
     def forward(self, x: Tensor, bias: Tensor, memory: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        x = self.drop(x)
         for block in self.block:
             attention, *across, last = block.layer
             h = attention.layer_norm(x)
-            x = x + attention.SelfAttention(h, h, bias)
+            x = x + self.drop(attention.SelfAttention(h, h, bias))
             for part in across:
-                x = x + part.EncDecAttention(part.layer_norm(x), memory, mask)
-            x = x + last.DenseReluDense(last.layer_norm(x))
-        return self.final_layer_norm(x)
+                x = x + self.drop(part.EncDecAttention(part.layer_norm(x), memory, mask))
+            x = x + self.drop(last.DenseReluDense(last.layer_norm(x)))
+        return self.drop(self.final_layer_norm(x))
 
 
 class Block(nn.Module):
@@ -187,7 +192,7 @@ class Attention(nn.Module):
     def __init__(self, config: Pop2PianoConfig, *, biased: bool = False):
         super().__init__()
         inner = config.num_heads * config.d_kv
-        self.heads = config.num_heads
+        self.heads, self.dropout = config.num_heads, config.dropout_rate
         self.q, self.k, self.v = (nn.Linear(config.d_model, inner, bias=False) for _ in range(3))
         self.o = nn.Linear(inner, config.d_model, bias=False)
         if biased:
@@ -197,7 +202,8 @@ class Attention(nn.Module):
         q, k, v = (
             y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (self.q(x), self.k(source), self.v(source))
         )
-        return self.o(attend(q, k, v, bias).transpose(1, 2).flatten(2))
+        dropout = self.dropout if self.training else 0.0
+        return self.o(attend(q, k, v, bias, dropout=dropout).transpose(1, 2).flatten(2))
 
 
 class GatedDense(nn.Module):
@@ -206,11 +212,12 @@ class GatedDense(nn.Module):
     def __init__(self, config: Pop2PianoConfig):
         super().__init__()
         self.act = ACTIVATIONS[config.activation]
+        self.drop = nn.Dropout(config.dropout_rate)
         self.wi_0, self.wi_1 = (nn.Linear(config.d_model, config.d_ff, bias=False) for _ in range(2))
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.wo(self.act(self.wi_0(x)) * self.wi_1(x))
+        return self.wo(self.drop(self.act(self.wi_0(x)) * self.wi_1(x)))
 
 
 class Norm(nn.Module):
@@ -225,11 +232,12 @@ class Norm(nn.Module):
         return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *, dropout: float = 0.0) -> Tensor:
     """Attention per head without division of the scores: q (N, H, Q, D), k and v (N, H, K, D) -> (N, H, Q, D)."""
     if bias is not None:
         bias = bias.expand(len(q), q.shape[1], q.shape[2], k.shape[2])
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+        bias = bias if q.device.type == "cpu" else bias.to(q.dtype)  # the CPU adds float32 to bfloat16 scores
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=1.0)
 
 
 def buckets(distance: Tensor, config: Pop2PianoConfig, *, both_ways: bool) -> Tensor:
