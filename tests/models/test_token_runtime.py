@@ -14,13 +14,14 @@ from songs import RATE, analysis, band
 from spartito.arrangement import prepared, wished
 from spartito.audio.audio import Audio
 from spartito.cover_arrangers import Wish, open_arranger
+from spartito.cover_grid import Placed
 from spartito.cover_styles import StylePlan
 from spartito.errors import ModelError, ParameterError
 from spartito.models import arranger_input
 from spartito.models.cover_tokens import CORE, DURATIONS, END, KEYS, VELOCITIES, is_well_formed, window_frames
 from spartito.models.export import export_model
 from spartito.models.hub import find_model, load_model
-from spartito.models.token_runtime import GUIDED, MOST_NOTES, TokenArranger, Windows, _Batch, _thrown
+from spartito.models.token_runtime import GUIDED, MOST_NOTES, TokenArranger, Windows, _Batch, _thrown, doubt_above
 from spartito.notes.attributes import CONTROLS, VECTOR
 from spartito.notes.hands import LEFT, RIGHT
 from spartito.notes.styles import Styles
@@ -324,6 +325,30 @@ def test_what_is_asked_for_reaches_the_model(model, deaf):
     for options in ({"style": "calm"}, {"controls": {"density": 1}}, {"like": example}):
         asked = spartito.cover(piece(), model=model, perform=False, melody="omit", **options)
         assert not np.array_equal(asked.array, plain.array)
+
+
+def test_room_for_the_tune():
+    """A note on C5 at step 2 for three steps, then A5 at step 4, which cuts it; the second window begins at beat 1."""
+    tune = Placed(np.array([1.0, 0.5]), np.array([1.5, 1.25]), np.array([81, 72]), np.zeros(2))
+    doubt = doubt_above(tune, np.array([0, 1]), 2.0, 1.0)
+    assert doubt.shape == (2, CORE, KEYS) and doubt.dtype == np.float32
+    assert doubt[0, :, 72 - 21].tolist() == [0.0] * CORE  # the tune itself is not doubted
+    assert doubt[0, :7, 73 - 21].tolist() == [0, 0, 2, 1, 0, 0, 0]
+    assert doubt[0, :7, 82 - 21].tolist() == [0, 0, 2, 1, 2, 1, 0]
+    assert doubt[1, :3, 82 - 21].tolist() == [2, 1, 0] and doubt[1, 3:].max() == 0
+    assert not doubt_above(tune.pick([]), np.array([0, 1]), 2.0, 1.0).any()
+
+
+def test_what_is_doubted_is_not_written(model):
+    songs = [song(2, 1, threshold=0.4), song(2, 2, threshold=0.4)]
+    songs[1].controls[1, list(CONTROLS).index("density")] = 3  # a window with a twin
+    plain = model.write(songs)
+    doubt = np.zeros((2, CORE, KEYS), dtype=np.float32)
+    doubt[1, :, 30:] = 99.0
+    doubted = model.write([replace(songs[0], doubt=doubt), replace(songs[1], doubt=doubt)])
+    for before, after in zip(plain, doubted):
+        assert (before[before[:, 0] == 1, 3] >= 51).any() and not (after[after[:, 0] == 1, 3] >= 51).any()
+        np.testing.assert_array_equal(after[after[:, 0] == 0], before[before[:, 0] == 0])
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ class Windows:
         Levels in the order of `CONTROLS`, 0 free.
     rows, lengths : np.ndarray, shape=(n,), int
         First beat and number of beats of each core.
+    doubt : np.ndarray, shape=(n, 32, 88), float32, optional
+        Taken from the logit of each cell.
     threshold : float
         Probability from which a cell is a note.
     temperature : float
@@ -89,6 +91,7 @@ class Windows:
     controls: np.ndarray
     rows: np.ndarray
     lengths: np.ndarray
+    doubt: np.ndarray | None = None
     threshold: float = 0.5
     temperature: float = 0.0
     seed: int = 0
@@ -113,6 +116,7 @@ class TokenArranger:
         self.thresholds = threshold if isinstance(threshold, dict) else {"include": threshold, "omit": threshold}
         self.trust = np.float32(decoder.get("trust", 1.0))
         self.guidance = np.float32(decoder.get("guidance", GUIDANCE))
+        self.above_tune = decoder.get("above_tune", (0.0, 0.0))
         self.known = Styles.from_dict(info.config["styles"]) if info.config.get("styles") else None
         self.styles = () if self.known is None else self.known.names
         self._example: tuple[np.ndarray, dict] | None = None
@@ -158,6 +162,9 @@ class TokenArranger:
         if any(asked):
             controls[:, list(CONTROLS).index("style")] = np.repeat(asked, [len(part) for part, _ in tiled])
         beats = len(grid.beats.times) - 1  # the last is the end of the last bar
+        doubt = None
+        if wish.melody == "include" and any(self.above_tune):
+            doubt = doubt_above(on_grid(piece.song.melody, grid), rows, *self.above_tune)
         return Windows(
             piece.cells(watch),
             window_chords(piece.chord_rows()[:beats], rows),
@@ -165,6 +172,7 @@ class TokenArranger:
             controls,
             rows,
             lengths,
+            doubt,
             self.thresholds[wish.melody],
             wish.temperature,
             wish.seed,
@@ -175,7 +183,8 @@ class TokenArranger:
         levels = {} if wish.like is None else self._like(wish.like)
         if wish.difficulty is not None:
             levels["difficulty"] = wish.difficulty
-        return levels | dict(wish.controls) | {"melody": CONTROLS["melody"].index(wish.melody) + 1}
+        melody = 0 if wish.melody == "include" else 2  # 1 means what 0 means, and was seen less often in training
+        return levels | dict(wish.controls) | {"melody": melody}
 
     def _like(self, example) -> dict[str, int]:
         """`controls_like`, measured once for all the songs and styles that ask for it."""
@@ -224,6 +233,25 @@ def placed_notes(rows: np.ndarray, starts: np.ndarray) -> Placed:
     return Placed(onset, onset + duration / STEPS, pitch, step / STEPS, velocity, hand)
 
 
+def doubt_above(tune: Placed, rows: np.ndarray, struck: float, held: float) -> np.ndarray:
+    """(n, 32, 88) float32: how much less likely keys above the tune are, while it sounds, in windows from beats `rows`.
+
+    `struck` is for the step at which a note of the tune begins, `held` for those through which it lasts. The tune will
+    lie over what is written (`cover_grid.with_tune`); this leaves it the room beforehand.
+    """
+    tune = tune.pick(np.argsort(tune.onset, kind="stable"))
+    first, last = (np.round(STEPS * places).astype(np.int64) for places in (tune.onset, tune.end))
+    last[:-1] = np.minimum(last[:-1], first[1:])
+    steps = max(int(last.max(initial=0)), STEPS * int(rows.max(initial=0)) + CORE)
+    top, price = np.full(steps, KEYS), np.zeros(steps, dtype=np.float32)
+    length = np.maximum(last - first, 0)
+    sounding = np.repeat(first - np.cumsum(length) + length, length) + np.arange(length.sum())
+    top[sounding], price[sounding] = np.repeat(tune.pitch - LOWEST_KEY, length), held
+    price[first[length > 0]] = struck
+    index = STEPS * rows[:, None] + np.arange(CORE)
+    return np.where(np.arange(KEYS) > top[index][..., None], price[index][..., None], np.float32(0.0))
+
+
 class _Batch:
     """Some windows, `b` in number, while they are written. `song` and `window` (b,) say which of `songs` they are.
 
@@ -244,6 +272,11 @@ class _Batch:
         chunks = [slice(first, first + ENCODED) for first in range(0, len(heard["frames"]), ENCODED)]
         encoded = [model._encode({name: rows[some] for name, rows in heard.items()}) for some in chunks]
         self.cells, self.steps, self.memory, self.asked = (np.concatenate(parts) for parts in zip(*encoded))
+        for i in np.unique(song):
+            if songs[i].doubt is not None:
+                own = np.flatnonzero(song == i)
+                own = np.concatenate([own, len(song) + np.flatnonzero(song[guided] == i)])
+                self.cells[own, ..., 0] -= songs[i].doubt[np.concatenate([window, window[guided]])[own]]
 
         def each(name: str) -> np.ndarray:
             return np.array([getattr(s, name) for s in songs])[song]
