@@ -10,9 +10,10 @@ import pytest
 import spartito
 from frame import shipped
 from songs import RATE, FakeArranger, analysis, band
+from spartito import arrangement
 from spartito.arrangement import CoverWarning, transposed
 from spartito.audio.audio import Audio
-from spartito.cover_arrangers import open_arranger, variant_name
+from spartito.cover_arrangers import open_arranger, usual_model, variant_name
 from spartito.errors import ModelError, ParameterError
 from spartito.models import arranger_input
 
@@ -217,6 +218,24 @@ def test_which_weights():
     if shipped():
         with pytest.raises(ModelError, match="arrangement"):
             open_arranger("transcribe")
+
+
+def test_who_arranges_when_nobody_is_named(monkeypatch):
+    assert usual_model() in ("a2s", "tokens")
+    assert usual_model(of_a2s=True) == "a2s" and usual_model(of_tokens=True) == "tokens"
+    asked = []
+
+    def opened(model, **_):
+        asked.append(model)
+        return open_arranger(FakeArranger())
+
+    monkeypatch.setattr(arrangement, "open_arranger", opened)
+    audio, known = song(count=16)
+    spartito.cover(audio, analysis=known, hop=2, **BARE)
+    with pytest.raises(ParameterError, match="style"):
+        spartito.cover(audio, analysis=known, controls={"density": 2}, **BARE)
+    spartito.cover(audio, analysis=known, **BARE)
+    assert asked == ["a2s", "tokens", usual_model()]
 
 
 def test_two_models_for_songs_in_which_bars_know_their_past():

@@ -25,7 +25,7 @@ from spartito.analysis.harte import encode
 from spartito.analysis.harte import transpose as transpose_chord
 from spartito.analysis.song import Analysis, Chord, read_lab
 from spartito.audio.audio import Audio
-from spartito.cover_arrangers import BATCH, MELODY, Piece, SongArranger, Wish, open_arranger
+from spartito.cover_arrangers import BATCH, MELODY, Piece, SongArranger, Wish, open_arranger, usual_model
 from spartito.cover_styles import StylePlan, parse_controls, parse_styles
 from spartito.errors import ParameterError
 from spartito.notes.notes import Notes
@@ -66,7 +66,7 @@ class Stopwatch:
 def cover(
     source: str | os.PathLike | Audio | Piece | Sequence[str | os.PathLike | Audio | Piece],
     *,
-    model="a2s",
+    model=None,
     analysis: Analysis | str | os.PathLike | Sequence[Analysis | str | os.PathLike] | None = None,
     original: str | os.PathLike | Audio | None = None,
     separate: str | None = None,
@@ -98,9 +98,9 @@ def cover(
     source : path, Audio or Piece
         The song, or its accompaniment alone. With `prepared` it is analysed and heard once for several covers. A list
         of songs gives a list; a sequence model then writes them side by side.
-    model : str, path or arranger
+    model : str, path or arranger, optional
         A name of `spartito models`, a folder, a hub id, a loaded model (or what `open_arranger` gives), "pop2piano", or
-        "chords": block chords and the tune, from the analysis alone.
+        "chords": block chords and the tune, from the analysis alone. See `cover_arrangers.usual_model` for the default.
     analysis : Analysis or path, optional
         What is known of the song: the result of `analyze`, its JSON file, or a table (.npy) of the original program.
         Analysed when not given. One for each of several songs.
@@ -157,6 +157,9 @@ def cover(
     if batch_size < 1:
         raise ParameterError(f"at least one segment is arranged at once, not {batch_size}")
     watch = Stopwatch(progress, {} if timings is None else timings)
+    if model is None:
+        styles = any(given is not None for given in (style, like, controls))
+        model = usual_model(of_a2s=auto or alt or compat or hop is not None, of_tokens=styles)
     arranger = open_arranger(model, auto=auto, alt=alt, compat=compat, device=device)
     if arranger.plain:
         _check_plain(difficulty=difficulty, density=density, left_density=left_density, transpose=transpose or None)

@@ -85,8 +85,9 @@ def cover(
     output: Output = None,
     formats: Formats = None,
     model: Annotated[
-        str, typer.Option(help="A name of `spartito models`, a folder, 'chords' (block chords and the tune), or 'all'.")
-    ] = "a2s",
+        str | None,
+        typer.Option(help="A name of `spartito models`, a folder, 'chords' (block chords and the tune), or 'all'."),
+    ] = None,
     melody: Annotated[
         Melody | None, typer.Option(help="Play the sung tune, or accompany it. Default: include; omit with --mix.")
     ] = None,
@@ -153,6 +154,7 @@ def cover(
     from spartito import outputs_songs as songs
     from spartito.audio.io import AUDIO_SUFFIXES
     from spartito.console import complain
+    from spartito.cover_arrangers import usual_model
     from spartito.cover_variants import Variant, present_variants, styled
     from spartito.outputs import SoundSettings
 
@@ -167,6 +169,9 @@ def cover(
     _of_one_song(inputs, analysis=analysis, original=original, beats=beats, chords=chords)
     if like is not None and not like.is_file():
         raise ParameterError(f"there is no file {like}")
+    if model is None:
+        styles = any(given is not None for given in (style, like, controls))
+        model = usual_model(of_a2s=auto or alt or compat or hop is not None, of_tokens=styles)
     if model == "all" and (auto or alt or style is not None):
         raise ParameterError("'all' has every mode in it: leave --auto, --alt and --style out")
     if model == "all":

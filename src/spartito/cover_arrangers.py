@@ -36,10 +36,12 @@ __all__ = [
     "SongArranger",
     "Wish",
     "open_arranger",
+    "usual_model",
     "variant_name",
 ]
 
-CHORDS, POP2PIANO, TOKENS = "chords", "pop2piano", "tokens"  # names with a meaning of their own
+CHORDS, POP2PIANO, TOKENS, A2S = "chords", "pop2piano", "tokens", "a2s"  # names with a meaning of their own
+USUAL = A2S  # who arranges when nobody is named: the best on the test excerpts of benchmarks/cover.py
 MELODY = ("include", "omit")
 BATCH = 256  # segments arranged at once
 LISTENING_RATE = 16_000  # hertz, of the transcriber
@@ -260,6 +262,11 @@ def stretched_mel(piece: Piece) -> np.ndarray:
 def variant_name(model: str | os.PathLike, *, auto: bool = False, alt: bool = False) -> str:
     """Name (or folder) of the weights of one way to use `model`: `a2s`, `a2s-auto` (stage 3b), `a2s-alt`."""
     return f"{os.fspath(model)}{'-auto' if auto else '-alt' if alt else ''}"
+
+
+def usual_model(*, of_a2s: bool = False, of_tokens: bool = False) -> str:
+    """The model to take when none is named: the usual one, or that to which an option belongs that was given."""
+    return A2S if of_a2s else TOKENS if of_tokens else USUAL
 
 
 def open_arranger(

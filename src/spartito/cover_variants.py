@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from spartito.cover_arrangers import open_arranger, variant_name
+from spartito.cover_arrangers import A2S, TOKENS, open_arranger, variant_name
 from spartito.cover_styles import ALL, StylePlan, parse_styles
 from spartito.errors import ModelError, ParameterError
 from spartito.outputs import THREADS
@@ -24,7 +24,7 @@ __all__ = ["Variant", "open_variant", "present_variants", "styled"]
 class Variant:
     """One way to arrange: a model and how it is used, as `open_arranger` takes it, and the style it is asked for."""
 
-    model: str = "a2s"
+    model: str = A2S
     auto: bool = False
     alt: bool = False
     compat: bool = False
@@ -41,11 +41,11 @@ class Variant:
 
 
 ALL_VARIANTS = (  # what `--model all` means; but for the last those of the published program
-    *(Variant("a2s", auto=auto, alt=alt) for auto in (False, True) for alt in (False, True)),
+    *(Variant(A2S, auto=auto, alt=alt) for auto in (False, True) for alt in (False, True)),
     *(Variant("a2s-nochd", auto=auto) for auto in (False, True)),
     Variant("supervised"),
     Variant("supervised+kl"),
-    Variant("tokens"),
+    Variant(TOKENS),
 )
 
 
