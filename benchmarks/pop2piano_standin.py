@@ -21,12 +21,15 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from torch.nn import functional as F
 
 from spartito.files import atomic_path
-from spartito.models.pop2piano_input import SEGMENT, segments
+from spartito.models.pop2piano_input import segments
 from spartito.models.pop2piano_network import Pop2PianoConfig, Pop2PianoNetwork
-from spartito.models.pop2piano_tokens import COMPOSER, encode
+from spartito.training.data.pair_shards import half_beat_notes, pop2piano_rows
+from spartito.training.data.pop2piano_windows import BEATS
+from spartito.training.data.pop909 import TRACKS
+from spartito.training.pop2piano import Pop2PianoRecipe, collate, initialise, loss
+from spartito.training.pop2piano_commands import describe, write_weights
 
 LONGEST = 160  # tokens of a segment; the few longer ones are left out
 PEAK_RATE, WARM_UP = 1e-3, 0.05  # learning rate, share of the time in which it rises
@@ -38,16 +41,9 @@ def excerpt(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
     samples, _ = soundfile.read(path.with_suffix(".flac"), dtype="float32")
     with np.load(path) as fields:
         made = segments(samples, fields["beats"])
-        notes = np.concatenate([fields[f"{name}_q"] for name in ("melody", "bridge", "piano")])
-    onset = (4 * notes[:, 0] + notes[:, 1]) // 2  # half beats
-    offset = np.maximum(onset + 1, -(-(4 * notes[:, 0] + notes[:, 1] + notes[:, 2]) // 2))
-    table = np.unique(np.column_stack([onset, notes[:, 3], offset]), axis=0)
-    last = np.append(np.any(np.diff(table[:, :2], axis=0) != 0, axis=1), True)  # one note per onset and key
-    table = table[last][:, [0, 2, 1]]
-    rows = []
-    for i in range(len(made) - 1):
-        inside = table[(table[:, 0] >= SEGMENT * i) & (table[:, 0] < SEGMENT * (i + 1))]
-        rows.append(encode(inside - [SEGMENT * i, SEGMENT * i, 0]))
+        table = np.concatenate([fields[track] for track in TRACKS])
+        notes = half_beat_notes(table, fields["beats"])
+    rows = pop2piano_rows(notes, BEATS * np.arange(len(made) - 1))
     return made.features[: len(rows)], rows
 
 
@@ -64,33 +60,6 @@ def load(folder: Path, count: int, width: int) -> tuple[list[np.ndarray], list[n
     if not rows:
         raise SystemExit(f"there are no bands in {folder}")
     return features, rows, np.array(composers)
-
-
-def fresh(width: int) -> Pop2PianoNetwork:
-    """With the deviations that T5 begins with, but a small output."""
-    network = Pop2PianoNetwork(Pop2PianoConfig(d_model=width, d_ff=4 * width, num_heads=width // 64))
-    c = network.config
-    for name, weight in network.named_parameters():
-        kind = name.split(".")[-2]
-        deviation = {"q": (c.d_model * c.d_kv) ** -0.5, "o": (c.num_heads * c.d_kv) ** -0.5, "wo": c.d_ff**-0.5}
-        if "norm" not in kind:
-            wide = kind in ("shared", "embedding")
-            torch.nn.init.normal_(weight, std=1.0 if wide else deviation.get(kind, c.d_model**-0.5))
-    return network
-
-
-def batch(features, rows, composers, chosen):
-    """Padded tensors: mel, heard, composers, tokens with the start, what is to follow (-100: nothing)."""
-    frames = max(len(features[i]) for i in chosen)
-    length = max(len(rows[i]) for i in chosen)
-    mel = np.zeros((len(chosen), frames, features[0].shape[1]), np.float32)
-    heard = np.zeros((len(chosen), frames), bool)
-    tokens = np.zeros((len(chosen), length), np.int64)
-    follow = np.full((len(chosen), length), -100)
-    for k, i in enumerate(chosen):
-        mel[k, : len(features[i])], heard[k, : len(features[i])] = features[i], True
-        tokens[k, 1 : len(rows[i])], follow[k, : len(rows[i])] = rows[i][:-1], rows[i]
-    return [torch.from_numpy(a) for a in (mel, heard, composers[chosen], tokens, follow)]
 
 
 def train(network: Pop2PianoNetwork, data, *, minutes: float, size: int, seed: int, keep) -> list[float]:
@@ -111,15 +80,14 @@ def train(network: Pop2PianoNetwork, data, *, minutes: float, size: int, seed: i
                 rate = PEAK_RATE * min(share / WARM_UP, 1.0) * min(1.0, (1.0 - share) / (1.0 - WARM_UP) + 0.01)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-                mel, heard, who, tokens, follow = batch(features, rows, composers, parts[k])
+                batch = collate([features[i] for i in parts[k]], [rows[i] for i in parts[k]], composers[parts[k]])
                 with torch.autocast("cpu", torch.bfloat16):
-                    logits = network(mel, who, tokens, heard)
-                loss = F.cross_entropy(logits.float().flatten(0, 1), follow.flatten())
+                    nats = loss(network, batch)["tokens"]
                 optimiser.zero_grad()
-                loss.backward()
+                nats.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
                 optimiser.step()
-                losses.append(loss.item())
+                losses.append(nats.item())
                 if len(losses) % 20 == 0:
                     print(f"{share:.0%}  step {len(losses)}  {np.mean(losses[-20:]):.3f} nats", flush=True)
                 if len(losses) % 100 == 0:
@@ -127,23 +95,9 @@ def train(network: Pop2PianoNetwork, data, *, minutes: float, size: int, seed: i
 
 
 def save(network: Pop2PianoNetwork, folder: Path, about: dict):
-    """As `save_pretrained` of transformers would, the composers as the hub names them."""
-    from transformers import GenerationConfig
-    from transformers import Pop2PianoConfig as PortConfig
-    from transformers import Pop2PianoForConditionalGeneration as Port
-
-    c = network.config
-    sizes = {"d_model": c.d_model, "d_ff": c.d_ff, "num_heads": c.num_heads, "tie_word_embeddings": False}
-    model = Port(PortConfig(**sizes, dense_act_fn=c.activation))
-    model.load_state_dict(network.state_dict(), strict=False)
-    model.generation_config = GenerationConfig(
-        composer_to_feature_token={f"composer{i + 1}": COMPOSER + i for i in range(21)},
-        decoder_start_token_id=0,
-        pad_token_id=0,
-        eos_token_id=1,
-        max_length=256,
-    )
-    model.save_pretrained(folder)
+    """As the hub has it, the composers named as there."""
+    describe(folder, Pop2PianoRecipe(network=network.config), {f"composer{i + 1}": i for i in range(21)}, card={})
+    write_weights(folder, network.state_dict())
     with atomic_path(folder / "standin.json") as temporary:
         temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
@@ -162,7 +116,9 @@ def main(arguments: list[str] | None = None):
     torch.manual_seed(options.seed)
     data = load(options.bands, options.excerpts, options.width)
     print(f"{len(data[1])} segments, {np.mean([len(row) for row in data[1]]):.1f} tokens each", flush=True)
-    network = fresh(options.width)
+    width = options.width
+    sizes = Pop2PianoConfig(d_model=width, d_ff=4 * width, num_heads=width // 64, dropout_rate=0.0)
+    network = initialise(Pop2PianoNetwork(sizes))
     about = {"width": options.width, "excerpts": options.excerpts, "segments": len(data[1]), "batch": options.batch}
 
     def keep(losses):

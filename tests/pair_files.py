@@ -68,7 +68,7 @@ class Ears:
 
         self.songs, self.asked, self.now = {}, 0, None
         monkeypatch.setattr(pairs, "_model", lambda name: None)
-        monkeypatch.setattr(pairs, "_sound", self.sound)
+        monkeypatch.setattr(pairs, "sound_of", self.sound)
         monkeypatch.setattr(pairs, "analyze", lambda audio, **options: analysis(self.now))
         monkeypatch.setattr(pairs, "listen", lambda samples, **options: heard(self.now))
         self.read = pairs.read_mono

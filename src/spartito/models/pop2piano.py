@@ -10,7 +10,7 @@ Job
 What is put right
     - Activation. The weights were trained with the tanh form of GELU in the gates of the feed-forward layers. The port
       has ReLU there, since it looks for a setting that the file does not have. Here it is "gelu_new", with `compat`
-      "relu".
+      what the port makes of the file.
     - Scale. Decoder outputs are scaled where the file says `scale_decoder_outputs`, else where it says
       `tie_word_embeddings`; the port of transformers 5 forgets which of both a file of version 4 meant.
     - Composers. A model saved again loses its names; they are then composer1 ... in the order of the table.
@@ -34,7 +34,8 @@ from spartito.errors import MissingExtraError, ModelError, ParameterError
 from spartito.models.pop2piano_input import MEL_BANDS
 from spartito.models.pop2piano_tokens import COMPOSER, END, NOTE, SIZE, START
 
-__all__ = ["GENERATORS", "PRECISIONS", "Pop2Piano", "TransformersGenerator", "composer_rows", "open_pop2piano"]
+__all__ = ["GENERATORS", "PRECISIONS", "Pop2Piano", "TransformersGenerator"]
+__all__ += ["composer_rows", "open_network", "open_pop2piano"]
 
 GENERATORS = ("fast", "transformers")
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -142,7 +143,8 @@ def open_pop2piano(
     generator : "fast" or "transformers"
         Who writes the tokens. Both write the same.
     compat : bool
-        As the port does it: ReLU in the gates, every output of the network can be written.
+        As the port does it: ReLU in the gates unless the file says otherwise, every output of the network can be
+        written.
     activation : "gelu_new" or "relu", optional
         Default: that of the original, with `compat` that of the port.
     precision : "fp32", "bf16" or "int8"
@@ -152,7 +154,8 @@ def open_pop2piano(
     ------
     ModelError, ParameterError, DeviceError, MissingExtraError
     """
-    activation = activation or ("relu" if compat else "gelu_new")
+    if activation is None:
+        activation = _json(Path(folder, "config.json")).get("dense_act_fn", "relu") if compat else "gelu_new"
     for what, given, allowed in (
         ("the generator", generator, GENERATORS),
         ("the activation", activation, ACTIVATIONS),
@@ -162,7 +165,7 @@ def open_pop2piano(
             raise ParameterError(f"{what} is one of {', '.join(allowed)}, not {given!r}")
     if generator == "transformers" and precision != "fp32":
         raise ParameterError(f"precision {precision} is for the fast generator; that of transformers computes in fp32")
-    network = _network(Path(folder), activation)
+    network = open_network(folder, activation=activation)
     composers = composer_rows(Path(folder), count=network.config.composer_vocab_size)
     if generator == "transformers":
         from spartito.models.runtime import torch_device
@@ -177,8 +180,9 @@ def open_pop2piano(
     return Pop2Piano(name, composers, made, compat)
 
 
-def _network(folder: Path, activation: str):
+def open_network(folder: str | Path, *, activation: str = "gelu_new"):
     """The network of `transformers` in a folder, float32, with the settings put right."""
+    folder = Path(folder)
     try:
         from transformers import Pop2PianoConfig, Pop2PianoForConditionalGeneration
         from transformers.utils import logging

@@ -30,7 +30,7 @@ from spartito.audio.features import mel_bank
 from spartito.errors import AudioError, ParameterError
 from spartito.models.pop2piano_tokens import LIMIT, SEGMENT
 
-__all__ = ["MEL_BANDS", "RATE", "Segments", "continued", "half_beats", "log_mel", "segments"]
+__all__ = ["MEL_BANDS", "RATE", "Segments", "continued", "cut", "half_beats", "log_mel", "segments"]
 
 RATE = 22_050  # Hz
 SIZE, HOP = 4096, 1024  # samples
@@ -115,11 +115,15 @@ def segments(samples: np.ndarray, beats: np.ndarray) -> Segments:
     first = np.arange(0, len(grid), SEGMENT)
     cuts = (steps * RATE).astype(np.int64)  # truncates, as the original does
     begin, end = cuts[first], cuts[np.minimum(first + SEGMENT, len(grid))]
-    place = np.arange(np.max(end - begin))
-    index = begin[:, None] + place  # (n, longest)
-    inside = (index < end[:, None]) & (index < len(heard))
-    pieces = np.where(inside, heard[np.minimum(index, len(heard) - 1)], 0.0).astype(np.float32)
+    pieces = cut(heard, begin, end, length=int(np.max(end - begin)))
     return Segments(log_mel(pieces), float(grid[0]), steps)
+
+
+def cut(samples: np.ndarray, begin: np.ndarray, end: np.ndarray, *, length: int) -> np.ndarray:
+    """(n, length) float32: the samples from `begin` (n,) up to `end` (n,), and silence after them."""
+    index = begin[:, None] + np.arange(length)
+    inside = (index < end[:, None]) & (index < len(samples))
+    return np.where(inside, samples[np.minimum(index, len(samples) - 1)], 0.0).astype(np.float32)
 
 
 def log_mel(pieces: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def test_half_beats_by_hand():
 
 def test_rows_of_pop2piano_are_read_as_they_were_written():
     rows = np.array([[0, 2, 60, 80], [0, 2, 64, 80], [7, 9, 60, 80], [8, 10, 62, 80], [15, 16, 65, 80]])
-    written = pop2piano_rows(rows, beats=9)
+    written = pop2piano_rows(rows, np.array([0, 4, 8]))
     assert len(written) == 3 and written[2].tolist() == [1]  # a ninth beat begins a segment without notes
     padded = np.zeros((3, 30), dtype=np.int64)
     for i, row in enumerate(written):

@@ -65,11 +65,11 @@ def to_notes(rows: np.ndarray, beats: np.ndarray) -> Notes:
     return Notes.from_arrays(onset, offset, rows[:, 2], rows[:, 3])
 
 
-def pop2piano_rows(rows: np.ndarray, beats: int) -> list[np.ndarray]:
-    """For each begun four beats the row of tokens that Pop2Piano learns, with its end."""
-    segment = rows[:, 0] // SEGMENT
-    local = rows[:, :3] - np.column_stack([SEGMENT * segment, SEGMENT * segment, 0 * segment])
-    return [encode(local[segment == i]) for i in range(-(-HALVES * beats // SEGMENT))]
+def pop2piano_rows(rows: np.ndarray, beats: np.ndarray) -> list[np.ndarray]:
+    """For the four beats from each of `beats` (numbers) on the row of tokens that Pop2Piano learns, with its end."""
+    begin = HALVES * np.asarray(beats, dtype=np.int64)
+    first, last = (np.searchsorted(rows[:, 0], edge) for edge in (begin, begin + SEGMENT))
+    return [encode(rows[a:b, :3] - [step, step, 0]) for a, b, step in zip(first, last, begin, strict=True)]
 
 
 def is_tune(grid: np.ndarray, beats: np.ndarray, melody: np.ndarray) -> np.ndarray:

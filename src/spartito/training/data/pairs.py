@@ -55,7 +55,7 @@ from spartito.training.data.pair_shards import half_beat_notes, parts_of, save_p
 from spartito.training.data.splits import TEST, VALIDATION, tenth_of
 from spartito.transcription import transcribe
 
-__all__ = ["Filters", "Pair", "beats_that_fit", "objections", "prepare_pair", "warped"]
+__all__ = ["Filters", "Pair", "beats_that_fit", "objections", "prepare_pair", "sound_of", "warped"]
 
 VERSION = 1  # of what is kept in `work`; another one makes everything anew
 SPLITS = ("train", "validation", "test")
@@ -238,7 +238,7 @@ def _song(path: Path, work: Path) -> tuple[Analysis, Heard]:
     """What a song is made of and what is heard in it, from the store or from its sound."""
     folder = work / "songs" / _identity(path)
     if not (folder / "heard.npz").exists():
-        samples, beats = _sound(path)
+        samples, beats = sound_of(path)
         analysis = analyze(Audio(samples[None], RATE), beats=beats, model=_model("analyze"))
         heard = listen(samples, transcriber=_model(TRANSCRIBER), tuning=analysis.tuning)
         analysis.save(folder / "analysis.json")
@@ -249,17 +249,17 @@ def _song(path: Path, work: Path) -> tuple[Analysis, Heard]:
         return analysis, Heard(unpacked(data["values"]), float(data["fps"]))
 
 
-def _sound(path: Path) -> tuple[np.ndarray, Beats | None]:
-    """(n,) float32 at 16 kHz, and the beats that a MIDI file brings if they are those of its notes."""
+def sound_of(path: Path, *, rate: int = RATE) -> tuple[np.ndarray, Beats | None]:
+    """(n,) float32 at `rate` Hz, and the beats that a MIDI file brings if they are those of its notes."""
     if path.suffix.lower() not in MIDI_SUFFIXES:
-        return read_mono(path, rate=RATE), None
+        return read_mono(path, rate=rate), None
     import soxr
 
     from spartito.render.synthesize import synthesize
 
     notes = read_midi(path)
     audio = synthesize(notes)
-    return soxr.resample(audio.mono(), audio.rate, RATE), beats_from_tempo_map(notes)
+    return soxr.resample(audio.mono(), audio.rate, rate), beats_from_tempo_map(notes)
 
 
 def _cover(path: Path, work: Path, model: str) -> Notes:
@@ -312,6 +312,6 @@ def _write_state(path: Path, state: dict) -> None:
 
 def _remove_pieces(store: Path, name: str) -> None:
     for split in SPLITS:
-        for folder in (Path(store, split), Path(store, "labels", split), Path(store, "hands", split)):
+        for folder in (Path(store, *parts, split) for parts in ((), ("labels",), ("hands",), ("mel",))):
             for path in folder.glob(f"{glob.escape(name)}-[0-9]*.np[yz]"):
                 path.unlink(missing_ok=True)
