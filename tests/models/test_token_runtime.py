@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -177,10 +176,10 @@ def by_hand(network: TokenCover, song: Windows, window: int, *, trust: float, gu
 @pytest.mark.parametrize("guidance", [1.0, 1.7])
 def test_it_writes_what_the_network_would_write(model, monkeypatch, guidance):
     monkeypatch.setattr(model, "guidance", np.float32(guidance))
-    network, given = lively(), song(3, threshold=0.4)
+    network, given = lively(), song(2, threshold=0.4)
     (rows,) = model.write([given])
     with torch.inference_mode():
-        for window in range(3):
+        for window in range(2):
             wanted = np.array(by_hand(network, given, window, trust=0.9, guidance=guidance)).reshape(-1, 5)
             found = rows[rows[:, 0] == window]
             assert 2 < len(found) == len(wanted)
@@ -373,12 +372,10 @@ def test_a_model_whose_styles_are_not_told(folder, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["transcriber"]["sha256"], config["styles"] = "0", None
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with pytest.warns(UserWarning, match="another"):
         assert load_model(tmp_path).styles == ()
-    assert "another" in str(said[0].message)
     (tmp_path / "step.onnx").unlink()
-    with pytest.raises(ModelError, match=r"step\.onnx"):
+    with pytest.warns(UserWarning), pytest.raises(ModelError, match=r"step\.onnx"):
         load_model(tmp_path)
 
 
