@@ -68,12 +68,16 @@ def table(scores: dict, styles: Sequence[str]) -> str:
         row = scores[name]
         means = " | ".join(f"{row['means'].get(level, np.nan):.2f}" for level in range(6))
         lines.append(f"| {name} | {row['correlation']:.2f} | {row['within']:.2f} | {means} |")
-    for control, names in (("pattern", PATTERNS), ("style", styles)):
-        if control in scores:
-            what = "windows with it" if control == "pattern" else "covers nearest to it"
-            lines += ["", f"| {control} | {what} | when nothing is asked |", "|---|---|---|"]
-            for level, row in scores[control].items():
-                lines.append(f"| {names[int(level) - 1]} | {row['share']:.0%} | {row['free']:.0%} |")
+    if "pattern" in scores:
+        lines += ["", "| pattern | windows with it | when nothing is asked |", "|---|---|---|"]
+        for level, row in scores["pattern"].items():
+            lines.append(f"| {PATTERNS[int(level) - 1]} | {row['share']:.0%} | {row['free']:.0%} |")
+    if "style" in scores:
+        lines += ["", "| style | covers nearer to it than unasked | covers nearest to it | when nothing is asked |"]
+        lines.append("|---|---|---|---|")
+        for level, row in scores["style"].items():
+            figures = " | ".join(f"{row[name]:.0%}" for name in ("nearer", "share", "free"))
+            lines.append(f"| {styles[int(level) - 1]} | {figures} |")
     return "\n".join(lines)
 
 

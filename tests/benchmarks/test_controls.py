@@ -57,7 +57,7 @@ def test_an_obedient_model(script, tmp_path, monkeypatch, capsys):
     said = capsys.readouterr()
     assert "3/3 c\n  nothing can be heard" in said.err  # what fails is left out, and said
     assert "| density | 1.00 | 1.00 | 2.00 |" in said.out
-    assert "| walking | 0% | 0% |" in said.out and "| dark | 100% | 100% |" in said.out
+    assert "| walking | 0% | 0% |" in said.out and "| dark | 0% | 100% | 100% |" in said.out
     assert len(json.loads((tmp_path / "controls.json").read_text())["trials"]) == 2 * (4 + 5 + 5 + 6 + 2)
     assert (tmp_path / "controls.md").read_text().startswith("| control |")
 

@@ -36,7 +36,7 @@ def test_figures_of_a_cover():
     assert figures["density"] == pytest.approx((3 + 0.5) / 2)
     assert figures["register"] == pytest.approx(((48 + 52 + 55) / 3 + 60) / 2)
     assert (figures["block"], figures["walking"]) == (0.5, 0.0)
-    assert figures["style"] in (1, 2)
+    assert figures["style"] == 1 + (figures["to style 2"] < figures["to style 1"])
     nothing = measured_controls(Notes(), beats)
     assert np.isnan(nothing["density"]) and nothing["block"] == 0
 
@@ -59,7 +59,11 @@ def test_scores_of_patterns_and_styles():
         return Trial(song, "pattern", level, {"block": 0.0, "broken": 0.0, **shares})
 
     trials = [trial(0, broken=0.75, block=0.25), trial(1, block=0.5), trial(2, broken=1.0), trial(0, "b", block=1.0)]
-    trials += [Trial("a", "style", 2, {"style": 2}), Trial("b", "style", 2, {"style": 1})]
+    trials += [
+        Trial("a", "style", 2, {"style": 2, "to style 2": 1.0}),
+        Trial("b", "style", 2, {"style": 1, "to style 2": 2.0}),
+    ]
+    trials += [Trial(song, "style", 0, {"style": 1, "to style 2": 1.5}) for song in "ab"]
     scores = control_scores(trials)
     assert scores["pattern"] == {"1": {"share": 0.5, "free": 0.25}, "2": {"share": 1.0, "free": 0.75}}
-    assert scores["style"]["2"]["share"] == 0.5 and np.isnan(scores["style"]["2"]["free"])
+    assert scores["style"] == {"2": {"share": 0.5, "free": 0.0, "nearer": 0.5}}

@@ -55,6 +55,8 @@ def test_names_stay_apart_and_rare_patterns_are_not_missed():
 def test_nearest_number_and_name():
     styles = named(styles_of({"density": 2.0}, {"density": -2.0}))
     vector = styles.mean + styles.spread * styles.centres[1] + 0.1
+    assert styles.distances(vector)[1] == pytest.approx(0.1 / 0.5)  # each measure 0.1 off, the standard deviation 0.5
+    assert np.isnan(styles.distances(np.full(len(VECTOR), np.nan))).all()
     assert styles.nearest(vector) == 2 and styles.nearest(np.full(len(VECTOR), np.nan)) == 0
     assert styles.number("sparse") == styles.number("2") == styles.number(2) == 2
     with pytest.raises(ParameterError, match="dense, sparse"):

@@ -13,7 +13,8 @@ Method
 
     A pattern has no order. Its score is the mean share of the windows that have the pattern asked (`share`), beside the
     share that has it in covers of the same song of which nothing was asked (`free`). The same holds for styles: the
-    share of covers whose nearest style is the one asked.
+    share of covers whose nearest style is the one asked. As a song may be far from a style, `nearer` is the share of
+    covers that lie nearer to the style asked than the cover of that song of which nothing was asked.
 
 Source
     C. Spearman, 'The proof and measurement of association between two things' (American Journal of Psychology 15(1),
@@ -49,7 +50,8 @@ class Trial:
 
 
 def measured_controls(notes: Notes, beats: Beats | None = None, *, styles: Styles | None = None) -> dict[str, float]:
-    """What a cover has of each control: means of `ORDERED`, the share of each pattern, with `styles` the nearest."""
+    """What a cover has of each control: means of `ORDERED`, the share of each pattern, with `styles` the nearest
+    one and the distance to each ("to style 1" ...)."""
     cut = piece_windows(notes, beats)
     measures = measures_of_windows(*cut)
     there = ~np.isnan(measures["density"])
@@ -57,7 +59,9 @@ def measured_controls(notes: Notes, beats: Beats | None = None, *, styles: Style
     for i, name in enumerate(PATTERNS, start=1):
         figures[name] = float((measures["pattern"][there] == i).mean()) if there.any() else 0.0
     if styles is not None:
-        figures["style"] = styles.nearest(vector_of(measures))
+        vector = vector_of(measures)
+        figures["style"] = styles.nearest(vector)
+        figures |= {f"to style {i}": float(away) for i, away in enumerate(styles.distances(vector), start=1)}
     return figures
 
 
@@ -117,4 +121,10 @@ def _named(control: str, level: int, rows: Sequence[Trial]) -> dict:
     asked = [trial for trial in rows if trial.level == level]
     songs = {trial.song for trial in asked}
     free = [has(trial) for trial in rows if trial.level == 0 and trial.song in songs]
-    return {"share": float(np.mean([has(t) for t in asked])), "free": float(np.mean(free)) if free else np.nan}
+    scores = {"share": float(np.mean([has(t) for t in asked])), "free": float(np.mean(free)) if free else np.nan}
+    if control == "style":
+        name = f"to style {level}"
+        unasked = {trial.song: trial.measured[name] for trial in rows if trial.level == 0}
+        nearer = [trial.measured[name] < unasked[trial.song] for trial in asked if trial.song in unasked]
+        scores["nearer"] = float(np.mean(nearer)) if nearer else np.nan
+    return scores

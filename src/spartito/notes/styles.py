@@ -109,11 +109,13 @@ class Styles:
 
     def nearest(self, vector: np.ndarray) -> int:
         """1..len of the style nearest to a song's `vector` ((len(VECTOR),), `song_vector`); 0 for a song of nothing."""
-        vector = np.asarray(vector, dtype=np.float64)
-        if np.isnan(vector).any():
-            return FREE
-        away = (vector - self.mean) / self.spread - self.centres
-        return int(np.argmin((away**2).sum(axis=1))) + 1
+        away = self.distances(vector)
+        return FREE if np.isnan(away).any() else int(np.argmin(away)) + 1
+
+    def distances(self, vector: np.ndarray) -> np.ndarray:
+        """(len,) standard deviations from a `vector` to each style, root mean square; nan for a song of nothing."""
+        away = (np.asarray(vector, dtype=np.float64) - self.mean) / self.spread - self.centres
+        return np.sqrt((away**2).mean(axis=1))
 
     def describe(self, number: int) -> str:
         """What tells a style from the mean of all, the clearest first: words for measures."""
