@@ -46,6 +46,20 @@ def test_learns_and_logs(tmp_path):
     assert lines[-1]["error"] < lines[0]["error"]
 
 
+def test_reports_are_means_over_the_batches_since_the_last(tmp_path):
+    changed = {"steps": 7, "report_every": 5, "accumulate": 2}
+    terms = iter(range(1, 15))
+    fit(
+        network(),
+        loss=lambda net, batch: {"error": 0 * net(batch["x"]).sum() + next(terms)},
+        batch_at=batch_at,
+        config=LoopConfig(**{**vars(CONFIG), **changed}),
+        folder=tmp_path,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["error"]) for line in lines] == [(5, 5.5), (7, 12.5)]
+
+
 def test_resuming_is_exact(tmp_path):
     whole, seen = run(tmp_path / "whole")
     assert seen == list(range(30))

@@ -147,7 +147,7 @@ def fit(
     average = Average(plain, config.average)
     step = _resume(folder, plain, optimiser, average, config, fabric.device)
     world, rank = fabric.world_size, fabric.global_rank
-    saved, started, sums = time.monotonic(), time.monotonic(), {}
+    saved, started, sums, counted = time.monotonic(), time.monotonic(), {}, 0
     with Path(folder, "log.jsonl").open("a", encoding="utf-8") as log:
 
         def report(entry: dict):
@@ -170,6 +170,7 @@ def fit(
                     fabric.backward(sum(terms.values()) / config.accumulate)
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + float(value.detach())
+                counted += 1
             norm = fabric.clip_gradients(network, optimiser, max_norm=config.clip, error_if_nonfinite=False)
             if torch.isfinite(norm):  # a step that would destroy the weights is left out
                 optimiser.step()
@@ -177,9 +178,8 @@ def fit(
             step += 1
             average.update(plain, step=step)
             if step % config.report_every == 0 or step == config.steps:
-                batches = config.accumulate * (config.report_every if step % config.report_every == 0 else 1)
-                means = {name: round(value / batches, 5) for name, value in sums.items()}
-                sums = {}
+                means = {name: round(value / counted, 5) for name, value in sums.items()}
+                sums, counted = {}, 0
                 seconds = time.monotonic() - started
                 report({"step": step, **means, "gradient": round(float(norm), 3), "seconds": round(seconds, 1)})
             if validate is not None and (step % config.validate_every == 0 or step == config.steps):

@@ -157,7 +157,8 @@ def prepare_pair(pair: Pair, store: Path, *, filters: Filters, model: str = "tra
         _write_state(folder / "measures.json", {**state, "pieces": []})
         if wanted:
             analysis, heard = _song(pair.song, Path(store, "work"))
-            meta = {"song": str(pair.song), "cover": str(pair.cover), "composer": pair.composer, **measures}
+            files = {"song": str(pair.song.resolve()), "cover": str(pair.cover.resolve())}
+            meta = {**files, "composer": pair.composer, **measures}
             cover = read_midi(folder / "aligned.mid")
             spans = [(first, last) for first, last, _ in wanted]
             save_pieces(store, pair.split, pair.name, spans, heard=heard, analysis=analysis, cover=cover, meta=meta)
