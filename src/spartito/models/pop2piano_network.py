@@ -10,10 +10,10 @@ feed-forward part is gated. Mel frames enter as they are: the mel has as many ba
 Sources: J. Choi and K. Lee, "Pop2Piano: pop audio-based piano cover generation", ICASSP 2023; C. Raffel et al.,
 "Exploring the limits of transfer learning with a unified text-to-text transformer" (T5), JMLR 2020; N. Shazeer, "GLU
 variants improve transformer", 2020. Names and shapes of the tensors are those of `sweetcocoa/pop2piano`. Written anew.
-Two things that the file's own configuration does not tell have to be given,
-`activation` and `scale_decoder_outputs`: the weights were made with the tanh form of GELU and no scaling, while
-transformers since its port computes ReLU. Dropout, for training, falls where T5 has it: behind the inputs, the gates,
-the softmax, each part and the last normalisation.
+Two things that the file's own configuration does not tell have to be given, `activation` and `scale_decoder_outputs`:
+the weights were made with the tanh form of GELU and no scaling, while transformers since its port computes ReLU.
+Dropout, for training, falls where T5 has it: behind the inputs, the gates, the softmax, each part and the last
+normalisation.
 
 This module is the network as such, for any number of tokens at once. `pop2piano_generate` makes tokens with it, fast.
 """
