@@ -118,6 +118,8 @@ def test_stray_notes_far_above_the_tune_go():
     # at beat 2 only 60 is near, later 65 too; 1.5 and 9.25 are farther than two beats from all that is sung
     kept = [(1.5, 99), (2, 72), (4, 60), (5, 77), (6, 65), (9.25, 99)]
     assert sorted(zip(both.onset.tolist(), both.pitch.tolist())) == kept
+    line = placed((4.5, 5, 86), (5, 5.5, 88), (5.5, 6, 90))  # three of them are a fill
+    assert with_tune(line, tune).pitch.tolist() == [86, 88, 90, 60, 65]
     pick_up = with_tune(placed((-0.5, 0, 80), (-0.5, 0, 70)), placed((-1, 0, 62)))
     assert sorted(pick_up.pitch.tolist()) == [62, 70]
 

@@ -34,6 +34,10 @@ NOT_RUN = {  # how commands begin that install, take hours or need data sets
     "spartito train analysis",
     "spartito train prepare-arranger",
     "spartito train arranger",
+    "spartito train styles",
+    "spartito train tokens",
+    "spartito train pairs",
+    "spartito train pop2piano",
     "spartito cover song.mp3 --model runs/",
 }
 
@@ -99,7 +103,7 @@ def needs(*packages: str) -> None:
 
 
 def needs_song_models(text: str) -> None:
-    for word, model in (("cover", "a2s"), ("analyze", "analyze")):
+    for word, model in (("cover", "tokens"), ("analyze", "analyze")):
         if word in text and not (shipped(model) and shipped("analyze")):
             pytest.skip(f"the model {model} is not there")
 

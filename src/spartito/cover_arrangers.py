@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 CHORDS, POP2PIANO, TOKENS, A2S = "chords", "pop2piano", "tokens", "a2s"  # names with a meaning of their own
-USUAL = A2S  # who arranges when nobody is named: the best on the test excerpts of benchmarks/cover.py
+USUAL = TOKENS  # who arranges when nobody is named: the best on the test excerpts of benchmarks/cover.py
 MELODY = ("include", "omit")
 BATCH = 256  # segments arranged at once
 LISTENING_RATE = 16_000  # hertz, of the transcriber
