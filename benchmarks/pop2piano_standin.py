@@ -1,9 +1,9 @@
 """Weights of Pop2Piano's shape that behave like trained ones, for benchmarks where the published ones are not at hand.
 
-    python benchmarks/pop2piano_standin.py BANDS/train --excerpts 12 --minutes 7 -o standin
+    python benchmarks/pop2piano_standin.py BANDS/train --excerpts 12 --minutes 5 -o standin
 
 Random weights write no ends and choose between near ties, so how much of their output survives rounding says nothing.
-This trains a network of the published depth and vocabulary, by default of half its width (15 million parameters), on
+This trains a network of the published depth and vocabulary, by default of a quarter of its width, on
 bands rendered from POP909 (`docs/bands.md`): spectrograms in, piano arrangements out. A few minutes are enough for the
 grammar and lengths, and for the songs it is trained on. It is no model for music.
 
@@ -106,8 +106,8 @@ def main(arguments: list[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bands", type=Path, help="folder of rendered bands")
     parser.add_argument("--excerpts", type=int, default=12)
-    parser.add_argument("--width", type=int, default=256, help="of the network; the published one has 512")
-    parser.add_argument("--minutes", type=float, default=7.0, help="processor time")
+    parser.add_argument("--width", type=int, default=128, help="of the network; the published one has 512")
+    parser.add_argument("--minutes", type=float, default=5.0, help="processor time")
     parser.add_argument("--batch", type=int, default=16, help="segments")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path, required=True)
