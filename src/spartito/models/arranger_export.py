@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -17,11 +16,11 @@ from torch import Tensor
 from spartito.errors import ModelError
 from spartito.models.arranger import ArrangerConfig, ArrangerNetwork
 from spartito.models.arranger_input import BEATS, CHANNELS, KEYS, SEGMENT, TRANSCRIBER
-from spartito.models.export import CONFIG, WEIGHTS, write_config, write_graph, write_weights
+from spartito.models.export import WEIGHTS, read_run, write_config, write_graph, write_weights
 from spartito.models.hub import WEIGHTS as SHIPPED
 from spartito.models.pianotree import PITCHES, STEPS
 
-__all__ = ["export_arranger"]
+__all__ = ["ears", "export_arranger"]
 
 
 class SegmentGraph(ArrangerNetwork):
@@ -50,16 +49,11 @@ def export_arranger(source: str | os.PathLike, output: str | os.PathLike, *, con
     config : dict, optional
         Entries that replace those of the source's `config.json` (name, licence, metrics ...).
     """
-    from safetensors.torch import load_file
-
-    source, output = Path(source), Path(output)
-    if not ((source / CONFIG).exists() and (source / WEIGHTS).exists()):
-        raise ModelError(f"{source} lacks {CONFIG} or {WEIGHTS}: give the folder of a training run or of a model")
-    settings = json.loads((source / CONFIG).read_text(encoding="utf-8")) | (config or {})
+    output = Path(output)
+    settings, state = read_run(source, config)
     network = ArrangerConfig.from_dict(settings["network"])
     if network.transcriber or not (network.key_channels and network.local_features and network.conditions):
         raise ModelError("only arrangers that hear ready frames become graphs; the paper's runs in torch")
-    state = {name: value.float() for name, value in load_file(str(source / WEIGHTS)).items()}
     module = SegmentGraph(network)
     module.load_state_dict(state)
     output.mkdir(parents=True, exist_ok=True)
@@ -79,7 +73,11 @@ def export_arranger(source: str | os.PathLike, output: str | os.PathLike, *, con
         example = (torch.zeros(2, STEPS, PITCHES),)
         names = {"inputs": ["prompt"], "outputs": ["symbol"], "dynamic": {"prompt": batch, "symbol": batch}}
         write_graph(prompts, example, output / "prompt.onnx", **names)
-    weights = SHIPPED / TRANSCRIBER / WEIGHTS
-    settings["transcriber"] = {"name": TRANSCRIBER, "sha256": sha256(weights.read_bytes()).hexdigest()}
-    write_config(settings, output)
+    write_config(settings | {"transcriber": ears()}, output)
     return output
+
+
+def ears() -> dict:
+    """The transcriber that an arranger hears through, by name and checksum, for its `config.json`."""
+    weights = SHIPPED / TRANSCRIBER / WEIGHTS
+    return {"name": TRANSCRIBER, "sha256": sha256(weights.read_bytes()).hexdigest()}

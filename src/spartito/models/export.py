@@ -89,6 +89,20 @@ def write_graph(module, example, path: Path, *, inputs, outputs, dynamic) -> Non
         temporary.write_bytes(graph.SerializeToString())
 
 
+def read_run(source: str | os.PathLike, config: dict | None = None) -> tuple[dict, dict]:
+    """`config.json` of a run or a folder of weights, with the entries of `config` in it, and its weights in float32.
+
+    Raises ModelError when one of the two files is missing.
+    """
+    from safetensors.torch import load_file
+
+    source = Path(source)
+    if not ((source / CONFIG).exists() and (source / WEIGHTS).exists()):
+        raise ModelError(f"{source} lacks {CONFIG} or {WEIGHTS}: give the folder of a training run or of a model")
+    settings = json.loads((source / CONFIG).read_text(encoding="utf-8")) | (config or {})
+    return settings, {name: value.float() for name, value in load_file(str(source / WEIGHTS)).items()}
+
+
 def write_config(config: dict, folder: Path) -> None:
     """`config` as `folder`/config.json."""
     with atomic_path(folder / CONFIG) as path:

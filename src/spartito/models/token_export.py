@@ -7,19 +7,15 @@ on.
 
 from __future__ import annotations
 
-import json
 import os
-from hashlib import sha256
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from spartito.errors import ModelError
-from spartito.models.arranger_input import TRANSCRIBER
+from spartito.models.arranger_export import ears
 from spartito.models.cover_tokens import CORE, END, FRAMES, KEYS, WINDOW, WINDOW_BEATS
-from spartito.models.export import CONFIG, WEIGHTS, write_config, write_graph, write_weights
-from spartito.models.hub import WEIGHTS as SHIPPED
+from spartito.models.export import read_run, write_config, write_graph, write_weights
 from spartito.models.token_cover import CHANNELS, CHORD, TokenCover, TokenCoverConfig
 
 __all__ = ["export_tokens"]
@@ -57,14 +53,9 @@ def export_tokens(source: str | os.PathLike, output: str | os.PathLike, *, confi
     config : dict, optional
         Entries that replace those of the source's `config.json` (name, licence, metrics ...).
     """
-    from safetensors.torch import load_file
-
-    source, output = Path(source), Path(output)
-    if not ((source / CONFIG).exists() and (source / WEIGHTS).exists()):
-        raise ModelError(f"{source} lacks {CONFIG} or {WEIGHTS}: give the folder of a training run or of a model")
-    settings = json.loads((source / CONFIG).read_text(encoding="utf-8")) | (config or {})
+    output = Path(output)
+    settings, state = read_run(source, config)
     network = TokenCoverConfig.from_dict(settings["network"])
-    state = {name: value.float() for name, value in load_file(str(source / WEIGHTS)).items()}
     output.mkdir(parents=True, exist_ok=True)
     for i, (name, (kind, example, outputs)) in enumerate(_graphs(network).items()):
         module = kind(network)
@@ -76,9 +67,7 @@ def export_tokens(source: str | os.PathLike, output: str | os.PathLike, *, confi
         axes |= {part: {0: "windows", 4: "notes_after"} for part in ("past_after",) if part in outputs}
         names = {"inputs": list(example), "outputs": outputs, "dynamic": axes}
         write_graph(module, tuple(example.values()), output / name, **names)
-    weights = SHIPPED / TRANSCRIBER / WEIGHTS
-    settings["transcriber"] = {"name": TRANSCRIBER, "sha256": sha256(weights.read_bytes()).hexdigest()}
-    write_config(settings, output)
+    write_config(settings | {"transcriber": ears()}, output)
     return output
 
 
