@@ -270,6 +270,7 @@ def test_training_without_torch_names_the_extra(capfd, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [m for m in sys.modules if m.startswith("spartito.training")]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(spartito, "training", None, raising=False)  # what is imported anew must not outlive it
     status, _, err = run_cli(capfd, "train", "transcription", "nowhere", "-o", "nowhere")
     assert status == 1 and "Traceback" not in err and ("spartito[train]" in err or "spartito[torch]" in err)
 
