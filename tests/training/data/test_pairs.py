@@ -50,11 +50,11 @@ def test_a_warped_cover_keeps_its_pedal():
     """Cover 1..5 s lies at 0..2, 2..10 s of the song: twice as slow in the second half."""
     clock = Alignment(2, 1.0, np.array([1.0, 3.0, 5.0]), np.array([0.0, 2.0, 6.0]), np.ones(3))
     cover = Notes.from_arrays([0.5, 1.0, 3.5, 4.5], [1.5, 2.0, 4.0, 9.0], [50, 60, 107, 64], 80)
-    cover = cover.with_pedal(np.array([[1.5, 2.5], [3.0, 4.0]]))
+    cover = cover.with_pedal(np.array([[0.2, 1.4], [1.5, 2.5], [3.0, 4.0], [4.5, 8.0]]))
     song = warped(cover, clock)
     assert song.onset.tolist() == [0.0, 3.0, 5.0] and song.offset.tolist() == [1.0, 4.0, 6.0]
     assert song.pitch.tolist() == [62, 97, 66]  # a ninth above the highest key but one: an octave back
-    assert song.pedal.tolist() == [[0.5, 1.5], [2.0, 4.0]]
+    assert song.pedal.round(6).tolist() == [[0.0, 0.4], [0.5, 1.5], [2.0, 4.0], [5.0, 6.0]]
 
 
 def test_beats_fit_where_the_pace_is_even_and_the_music_alike():

@@ -216,14 +216,14 @@ def beats_that_fit(alignment: Alignment, beats: np.ndarray) -> np.ndarray:
 
 
 def warped(cover: Notes, alignment: Alignment) -> Notes:
-    """The cover at the times and in the key of the song: notes, pedal, all that is timed. What is not matched goes."""
+    """The cover at the times and in the key of the song: notes, pedal, all that is timed; unmatched notes go."""
     array = cover.array[alignment.inside(cover.onset)].copy()
     for name in ("onset", "offset"):
         array[name] = alignment.to_song(array[name])
     array = array[array["offset"] > array["onset"]]
 
-    def moved(events):
-        events = events[alignment.inside(events["time"])].copy()
+    def moved(events):  # those outside go to its ends, so that a pedal pressed before is down, and one held comes up
+        events = events.copy()
         events["time"] = alignment.to_song(events["time"])
         return events
 
