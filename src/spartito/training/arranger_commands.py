@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from spartito.errors import ModelError, ParameterError
-from spartito.files import atomic_path
 from spartito.models.arranger import TYPES, ArrangerConfig
 from spartito.training import arranger as job
+from spartito.training import runs
 from spartito.training.commands import override
 from spartito.training.data.arrangements import open_pieces
 from spartito.training.loop import adamw, fit, one_cycle
@@ -109,11 +109,6 @@ def train_arranger(
 
 def write_run(output: Path, state: dict, recipe: job.ArrangerRecipe, card: dict, init: Path | None) -> None:
     """`model.safetensors` (float16) and `config.json` of a run."""
-    from safetensors.torch import save
-
-    half = {k: v.detach().cpu().to(torch.float16 if v.is_floating_point() else v.dtype) for k, v in state.items()}
-    with atomic_path(output / "model.safetensors") as path:
-        path.write_bytes(save({k: v.contiguous() for k, v in half.items()}))
     described = {
         "name": output.name,
         "job": "arrangement",
@@ -130,8 +125,7 @@ def write_run(output: Path, state: dict, recipe: job.ArrangerRecipe, card: dict,
         "init": None if init is None else Path(init).name,
         "metrics": {},
     }
-    with atomic_path(output / "config.json") as path:
-        path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    runs.write_run(output, state, described)
 
 
 def load_state(network: torch.nn.Module, source: Path, *, partly: bool = False) -> None:
@@ -140,15 +134,7 @@ def load_state(network: torch.nn.Module, source: Path, *, partly: bool = False) 
     `partly` takes the tensors whose name and shape fit: so a `supervised` model can start from what another type hears.
     Raises ModelError when they are of another layout or not there.
     """
-    from safetensors.torch import load_file
-
-    if (source / "checkpoint.pt").exists():
-        state = torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
-    else:
-        path = source / "model.safetensors" if source.is_dir() else source
-        if not path.exists():
-            raise ModelError(f"{source} holds neither checkpoint.pt nor model.safetensors")
-        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+    state = runs.read_weights(source)
     own = network.state_dict()
     if partly:
         state = own | {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from spartito.errors import ModelError, ParameterError
-from spartito.files import atomic_path
 from spartito.notes.styles import Styles
+from spartito.training import runs
 from spartito.training import token_cover as job
 from spartito.training.commands import override
 from spartito.training.data.token_windows import FOLDER, open_songs
@@ -88,20 +88,12 @@ def start(network: torch.nn.Module, source: Path) -> int:
 
     Raises ModelError when nothing is there or nothing fits.
     """
-    from safetensors.torch import load_file
-
-    if (source / "checkpoint.pt").exists():
-        state = torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
-    else:
-        path = source / "model.safetensors" if source.is_dir() else source
-        if not path.exists():
-            raise ModelError(f"{source} holds neither checkpoint.pt nor model.safetensors")
-        state = load_file(str(path))
+    state = runs.read_weights(source)
     if any(name.startswith("key_enc.") for name in state):
         taken = job.start_from_arranger(network, state)
     else:
         own = network.state_dict()
-        fitting = {k: v.float() for k, v in state.items() if k in own and own[k].shape == v.shape}
+        fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
         network.load_state_dict(own | fitting)
         taken = len(fitting)
     if taken == 0:
@@ -113,11 +105,6 @@ def write_run(
     output: Path, state: dict, recipe: job.TokenRecipe, *, card: dict, styles: Styles | None, init: Path | None
 ) -> None:
     """`model.safetensors` (float16) and `config.json` of a run."""
-    from safetensors.torch import save
-
-    half = {k: v.detach().cpu().to(torch.float16 if v.is_floating_point() else v.dtype) for k, v in state.items()}
-    with atomic_path(output / "model.safetensors") as path:
-        path.write_bytes(save({k: v.contiguous() for k, v in half.items()}))
     described = {
         "name": output.name,
         "job": "arrangement",
@@ -134,5 +121,4 @@ def write_run(
         "init": None if init is None else Path(init).name,
         "metrics": {},
     }
-    with atomic_path(output / "config.json") as path:
-        path.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    runs.write_run(output, state, described)

@@ -1,0 +1,39 @@
+"""The weights and the configuration of a training run, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spartito.errors import ModelError
+from spartito.files import atomic_path
+from spartito.models.export import WEIGHTS, write_config
+
+__all__ = ["read_weights", "write_run"]
+
+
+def read_weights(source: Path) -> dict[str, Tensor]:
+    """The weights of a run (its checkpoint's average) or of a folder or file of weights, in float32.
+
+    Raises ModelError when they are not there.
+    """
+    from safetensors.torch import load_file
+
+    if (source / "checkpoint.pt").exists():
+        return torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
+    path = source / WEIGHTS if source.is_dir() else source
+    if not path.exists():
+        raise ModelError(f"{source} holds neither checkpoint.pt nor {WEIGHTS}")
+    return {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+
+
+def write_run(output: Path, state: dict[str, Tensor], config: dict) -> None:
+    """`model.safetensors` (float16) and `config.json` of a run."""
+    from safetensors.torch import save
+
+    half = {k: v.detach().cpu().to(torch.float16 if v.is_floating_point() else v.dtype) for k, v in state.items()}
+    with atomic_path(output / WEIGHTS) as path:
+        path.write_bytes(save({k: v.contiguous() for k, v in half.items()}))
+    write_config(config, output)
