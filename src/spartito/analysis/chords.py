@@ -26,7 +26,7 @@ from spartito.analysis.harte import absolute, label_of
 from spartito.analysis.song import Chord
 from spartito.models.song_outputs import FPS, QUALITIES, STRIDE
 
-__all__ = ["DEFAULT_CHORDS", "ChordConfig", "cells", "find_chords", "find_key", "key_name"]
+__all__ = ["DEFAULT_CHORDS", "ChordConfig", "cells", "find_chords", "find_key", "key_name", "steadiest"]
 
 FAMILIES = ("maj", "min", "dim", "aug", "sus2", "sus4")
 FAMILY_OF = np.array([0, 1, 0, 0, 1, 2, 2, 3, 4, 5])  # of each of `QUALITIES`
@@ -111,7 +111,7 @@ def find_chords(
     states = np.concatenate([np.exp(logs[:1]), families.reshape(-1, logs.shape[1])])
     heard = config.weight * _means(np.log(states + 1e-4), edges)  # (cells, states)
     heard[:, 1:] -= np.repeat(config.rare, 12)
-    path = _steadiest(heard, np.where(first, config.change, config.change + config.off_bar))
+    path = steadiest(heard, np.where(first, config.change, config.change + config.off_bar))
     turns = np.flatnonzero(np.diff(path, prepend=-1) != 0)
     spans = np.append(edges[turns], duration)
     kinds = _means(shares.reshape(-1, logs.shape[1]), spans).reshape(-1, len(QUALITIES), 12)
@@ -122,7 +122,7 @@ def find_chords(
     )
 
 
-def _steadiest(heard: np.ndarray, change: np.ndarray) -> np.ndarray:
+def steadiest(heard: np.ndarray, change: np.ndarray) -> np.ndarray:
     """(cells,) the path of most evidence (cells, states) that pays `change` (cells,) whenever the state changes."""
     score = heard[0].copy()
     back = np.zeros(heard.shape, dtype=np.int32)
