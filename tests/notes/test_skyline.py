@@ -37,6 +37,6 @@ def test_a_bass_alone_is_no_tune_and_nothing_has_none():
 
 def test_pieces_one_behind_the_other_are_found_as_each_alone():
     notes = np.array(A_BAR)
-    later = notes + [500, 0, -5, 0, 0]
+    later = notes + np.array([500, 0, -5, 0, 0])
     both = skyline(np.concatenate([notes, later]))
     assert both.tolist() == [*skyline(notes), *(len(notes) + skyline(later))]

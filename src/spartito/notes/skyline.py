@@ -11,7 +11,7 @@ Method
 
 Source
     The top line as melody: A. L. Uitdenbogerd and J. Zobel, 'Manipulation of music for melody matching' (ACM Multimedia
-    1998). `notes.roles` finds it on notes in seconds whose hands are known; this does on steps, for many pieces at once.
+    1998). `notes.roles` finds it on notes in seconds whose hands are known; this does on steps, for many at once.
 """
 
 from __future__ import annotations
