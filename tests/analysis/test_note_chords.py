@@ -86,6 +86,7 @@ def test_names_with_added_tones_are_written_and_read():
     track = ChordTrack.of_labels(["C:maj7(9)", "G:7(b9,b13)", "A:min7", "D:min7/b3"])
     assert track.labels() == ["C:maj7(9)", "G:7(b9,b13)", "A:min7", "D:min7/b3"]
     assert np.flatnonzero(track.tones()[1]).tolist() == [2, 3, 5, 7, 8, 11]
+    assert ChordTrack.of_labels(2 * ["C:maj"] + ["N"]).harte() == ["C:maj", "C:maj", "N"]
     assert ChordTrack.of_labels(["G:13"]).labels() == ["G:7(9,13)"]
 
 

@@ -142,6 +142,12 @@ class ChordTrack:
         names = (_label(self.root[b], self.quality[b], self.bass[b], self.added[b], self.key) for b in at)
         return list(names)
 
+    def harte(self) -> list[str]:
+        """Harte's name of the chord of each beat."""
+        number = np.searchsorted(self.starts, np.arange(len(self)), side="right") - 1
+        names = self.labels()
+        return [names[i] for i in number]
+
     def chords(self, times: np.ndarray) -> tuple[Chord, ...]:
         """The chords in seconds; `times` (beats + 1,) are those of the beats and of the end."""
         spans = self.segments
