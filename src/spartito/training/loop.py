@@ -4,6 +4,9 @@ One plain loop on Lightning Fabric, which brings devices, precision and several 
 network, a loss, and `batch_at(index)`, which makes batch number `index` from the index alone: so that a run that was
 stopped and resumed sees the very batches that it would have seen, and several processes see different ones.
 
+Networks that are trained against each other have several losses, each with its own optimiser: a step goes through them
+in order, with the same batch.
+
 In the folder of a run: `log.jsonl` (one line per report), `checkpoint.pt` (everything needed to resume, replaced
 atomically every few minutes), and at the end `model.safetensors` (the averaged weights in float16).
 """
@@ -13,9 +16,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +30,8 @@ from spartito.files import atomic_path
 __all__ = ["Average", "LoopConfig", "fit", "one_cycle"]
 
 Batch = dict[str, Tensor]
+Loss = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class LoopConfig:
     weight_decay: float = 1e-2
     """Of AdamW, on matrices and kernels only."""
     clip: float = 1.0
-    """Largest norm of the gradient of all weights."""
+    """Largest norm of the gradient of all weights; 0 for none."""
     average: float = 0.998
     """Decay per step of the moving average of the weights."""
     device: str = "auto"
@@ -59,6 +65,8 @@ class LoopConfig:
     checkpoint_minutes: float = 4.0
     report_every: int = 50
     validate_every: int = 1_000
+    channels_last: bool = True
+    """On a CPU: channels behind time and keys in memory; slower for networks of few channels in bfloat16."""
     tensorboard: bool = False
     """Also write TensorBoard files (extra `tensorboard`)."""
     seed: int = 0
@@ -100,24 +108,28 @@ def adamw(network: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
 def fit(
     network: nn.Module,
     *,
-    loss: Callable[[nn.Module, Batch], dict[str, Tensor]],
+    loss: Loss | Sequence[Loss],
     batch_at: Callable[[int], Batch],
     config: LoopConfig,
     folder: Path,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
-    optimizer: Callable[[nn.Module, LoopConfig], torch.optim.Optimizer] = adamw,
+    optimizer: Callable[[nn.Module, LoopConfig], Optimizers] = adamw,
     rate: Callable[[int, LoopConfig], float] = one_cycle,
     progress: Callable[[int, dict], None] | None = None,
+    keep: Mapping[str, Any] | None = None,
 ) -> dict[str, Tensor]:
     """Train `network`, or go on with the run found in `folder`, and return the averaged state.
 
     Parameters
     ----------
-    loss : gives the terms of the loss by name; their sum is minimised, all are logged
+    loss : gives the terms of the loss by name; their sum is minimised, all are logged. Several losses are minimised
+        one after the other in each step; terms whose name begins with "_" are logged and not minimised
     batch_at : makes a batch of CPU tensors from its index
     validate : gives measures of the averaged network by name, every `validate_every` steps and at the end
-    optimizer, rate : replace AdamW and the one-cycle schedule (the published recipes have their own)
+    optimizer, rate : replace AdamW and the one-cycle schedule (the published recipes have their own); `optimizer`
+        gives one for each loss. A group of parameters with an entry "scale" learns at that many times the rate
     progress : called with the step and the latest report
+    keep : objects with `state_dict` and `load_state_dict` that a checkpoint holds, too
 
     Raises
     ------
@@ -140,12 +152,18 @@ def fit(
     )
     fabric.launch()
     fabric.seed_everything(config.seed, verbose=False)
-    if fabric.device.type == "cpu":
+    if fabric.device.type == "cpu" and config.channels_last:
         network = network.to(memory_format=torch.channels_last)
     plain = network
-    network, optimiser = fabric.setup(network, optimizer(network, config))
+    losses = [loss] if callable(loss) else list(loss)
+    made = optimizer(network, config)
+    made = [made] if isinstance(made, torch.optim.Optimizer) else list(made)
+    if len(made) != len(losses):
+        raise ParameterError(f"{len(losses)} losses need as many optimisers, not {len(made)}")
+    network, *optimisers = fabric.setup(network, *made)
     average = Average(plain, config.average)
-    step = _resume(folder, plain, optimiser, average, config, fabric.device)
+    kept = {} if keep is None else dict(keep)
+    step = _resume(folder, plain, optimisers, average, config, fabric.device, kept)
     world, rank = fabric.world_size, fabric.global_rank
     saved, started, sums, counted = time.monotonic(), time.monotonic(), {}, 0
     with Path(folder, "log.jsonl").open("a", encoding="utf-8") as log:
@@ -159,34 +177,48 @@ def fit(
                     progress(entry["step"], entry)
 
         while step < config.steps:
-            for group in optimiser.param_groups:
-                group["lr"] = rate(step, config)
             network.train()
-            for part in range(config.accumulate):
-                index = (step * config.accumulate + part) * world + rank
-                batch = {k: v.to(fabric.device) for k, v in batch_at(index).items()}
-                with fabric.no_backward_sync(network, enabled=part < config.accumulate - 1):
-                    terms = loss(network, batch)
-                    fabric.backward(sum(terms.values()) / config.accumulate)
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + float(value.detach())
-                counted += 1
-            norm = fabric.clip_gradients(network, optimiser, max_norm=config.clip, error_if_nonfinite=False)
-            if torch.isfinite(norm):  # a step that would destroy the weights is left out
-                optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            norms = []
+            for objective, optimiser in zip(losses, optimisers):
+                for group in optimiser.param_groups:
+                    group["lr"] = rate(step, config) * group.get("scale", 1.0)
+                for part in range(config.accumulate):
+                    index = (step * config.accumulate + part) * world + rank
+                    batch = {k: v.to(fabric.device) for k, v in batch_at(index).items()}
+                    with fabric.no_backward_sync(network, enabled=part < config.accumulate - 1):
+                        terms = objective(network, batch)
+                        minimised = [value for name, value in terms.items() if not name.startswith("_")]
+                        fabric.backward(sum(minimised) / config.accumulate)
+                    for name, value in terms.items():
+                        name = name.removeprefix("_")
+                        sums[name] = sums.get(name, 0.0) + float(value.detach())
+                norm = fabric.clip_gradients(
+                    network, optimiser, max_norm=config.clip or float("inf"), error_if_nonfinite=False
+                )
+                if torch.isfinite(norm):  # a step that would destroy the weights is left out
+                    optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                norms.append(round(float(norm), 3))
+            counted += config.accumulate
             step += 1
             average.update(plain, step=step)
             if step % config.report_every == 0 or step == config.steps:
                 means = {name: round(value / counted, 5) for name, value in sums.items()}
                 sums, counted = {}, 0
                 seconds = time.monotonic() - started
-                report({"step": step, **means, "gradient": round(float(norm), 3), "seconds": round(seconds, 1)})
+                report(
+                    {
+                        "step": step,
+                        **means,
+                        "gradient": norms[0] if len(norms) == 1 else norms,
+                        "seconds": round(seconds, 1),
+                    }
+                )
             if validate is not None and (step % config.validate_every == 0 or step == config.steps):
                 report({"step": step, **_validated(plain, average, validate)})
             if time.monotonic() - saved > 60 * config.checkpoint_minutes or step == config.steps:
                 if fabric.is_global_zero:
-                    _save(folder, plain, optimiser, average, config, step)
+                    _save(folder, plain, optimisers, average, config, step, kept)
                 saved = time.monotonic()
     return average.state
 
@@ -223,25 +255,28 @@ def _identity(config: LoopConfig) -> dict:
         "checkpoint_minutes",
         "report_every",
         "validate_every",
+        "channels_last",
         "tensorboard",
     }
     return {k: v for k, v in asdict(config).items() if k not in changeable}
 
 
-def _save(folder: Path, network, optimiser, average: Average, config: LoopConfig, step: int):
+def _save(folder: Path, network, optimisers, average: Average, config: LoopConfig, step: int, keep: dict):
+    states = [optimiser.state_dict() for optimiser in optimisers]
     state = {
         "step": step,
         "network": network.state_dict(),
-        "optimizer": optimiser.state_dict(),
+        "optimizer": states[0] if len(states) == 1 else states,
         "average": average.state,
         "config": _identity(config),
         "random": torch.get_rng_state(),
+        "kept": {name: value.state_dict() for name, value in keep.items()},
     }
     with atomic_path(folder / "checkpoint.pt") as path:
         torch.save(state, path)
 
 
-def _resume(folder: Path, network, optimiser, average: Average, config: LoopConfig, device) -> int:
+def _resume(folder: Path, network, optimisers, average: Average, config: LoopConfig, device, keep: dict) -> int:
     path = folder / "checkpoint.pt"
     if not path.exists():
         return 0
@@ -252,7 +287,11 @@ def _resume(folder: Path, network, optimiser, average: Average, config: LoopConf
             f"{folder} holds a run with other settings ({', '.join(differing)}): give them again, or another folder"
         )
     network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimizer"])
+    states = state["optimizer"] if isinstance(state["optimizer"], list) else [state["optimizer"]]
+    for optimiser, values in zip(optimisers, states, strict=True):
+        optimiser.load_state_dict(values)
+    for name, value in keep.items():
+        value.load_state_dict(state["kept"][name])
     average.state = state["average"]
     torch.set_rng_state(state["random"].cpu())
     return state["step"]
