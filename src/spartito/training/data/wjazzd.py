@@ -1,20 +1,16 @@
 """WJazzD: transcribed jazz solos with their beats, chords and bass notes.
 
 Job
-    Read a solo (`read_solo`), the names of its chords (`parse_chord`), the chord sequences of all solos
-    (`chord_sequences`), and make piano pieces on the grid of the genre store of them (`grid_solo`, `write_wjazzd`): the
-    solo in the right hand, transposed by octaves, over chords and bass lines as a jazz pianist plays them
-    (`training.jazz_comping`).
+    Read a solo (`read_solo`) and the chord sequences of all solos (`chord_sequences`), and make piano pieces on the
+    grid of the genre store of them (`grid_solo`, `write_wjazzd`): the solo in the right hand, transposed by octaves,
+    over chords and bass lines as a jazz pianist plays them (`training.jazz_comping`).
 
 The set
     `mcsv_melody/<Player>_<Title>_FINAL.csv` has a line per note of the solo (seconds, MIDI number, loudness),
-    `mcsv_beat/..._beattrack.csv` one per beat (seconds, bar, beat, signature, chord, note of the bass). The tatum a note
-    was given is not used: an onset is placed between the beats where it was played, so that swing lies on the grid of
-    four steps as in every other set.
-
-    Names of chords: root (`C`, `F#`, `Bb`), kind (`-` minor, `j7` major seventh, `7`, `6`, `m7b5`, `o` diminished, `+`
-    augmented, `sus`, `7alt`, none: major), degrees with their sign behind them (`79b13b` = 7, flat 9, flat 13), bass
-    (`/Eb`); `NC` is no chord.
+    `mcsv_beat/..._beattrack.csv` one per beat (seconds, bar, beat, signature, chord, note of the bass). The tatum that
+    a note was given is not used: an onset is placed between the beats where it was played, so that swing lies on the
+    grid of four steps as in every other set. The note of the bass is not used either: on 42 % of the new chords only
+    it is the root.
 
 Source
     M. Pfleiderer, K. Frieler, J. Abeßer, W.-G. Zaddach, B. Burkhart (eds.), 'Inside the Jazzomat: new perspectives for
@@ -26,69 +22,31 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.harte import pitch_class
-from spartito.errors import NotesError, ParameterError
+from spartito.analysis.beats import extrapolated
+from spartito.errors import NotesError
+from spartito.notes.phrases import STEPS_PER_BEAT, nearest_step
+from spartito.training.data.genre_store import SPLITS, GridPiece, bar_regions, genre_split, on_steps, save_pieces
+from spartito.training.data.jazz_chords import JazzChord, chord_label, parse_chord
+from spartito.training.jazz_comping import Feel, accompaniment
 
-__all__ = ["ChordSequence", "JazzChord", "Solo", "chord_sequences", "list_solos", "parse_chord", "read_solo"]
-
-NO_CHORD = ("NC", "")
-KINDS = {  # as written: quality (a word of `analysis.harte`) and degrees beyond it, semitones above the root
-    "": ("maj", ()),
-    "j7": ("maj7", ()),
-    "6": ("maj6", ()),
-    "7": ("7", ()),
-    "7alt": ("7", (13, 15, 20)),
-    "-": ("min", ()),
-    "-7": ("min7", ()),
-    "-6": ("min6", ()),
-    "-j7": ("minmaj7", ()),
-    "m7b5": ("hdim7", ()),
-    "o": ("dim", ()),
-    "o7": ("dim7", ()),
-    "sus": ("sus4", ()),
-    "sus7": ("sus4", (10,)),
-    "+": ("aug", ()),
-    "+7": ("7", (20,)),
-    "+j7": ("maj7", (20,)),
-}
-DEGREES = {"9": 14, "9b": 13, "9#": 15, "11": 17, "11#": 18, "13": 21, "13b": 20}
-_NAME = re.compile(
-    r"([A-G][b#]?)(m7b5|-j7|-7|-6|-|j7|7alt|7|6|sus7|sus|\+j7|\+7|\+|o7|o|)((?:(?:9|11|13)[b#]?)*)(?:/([A-G][b#]?))?$"
-)
-_DEGREE = re.compile(r"(?:9|11|13)[b#]?")
-
-
-@dataclass(frozen=True)
-class JazzChord:
-    """A chord as the database names it."""
-
-    root: int  # pitch class 0..11
-    quality: (
-        str  # a word of `analysis.harte`: maj, min, dim, aug, sus4, maj7, min7, 7, hdim7, dim7, minmaj7, maj6, min6
-    )
-    tensions: tuple[int, ...] = ()  # semitones above the root that the name adds: 13 flat nine .. 21 thirteen; 10
-    bass: int = -1  # pitch class of a bass that is not the root; -1 without
-
-
-@lru_cache(maxsize=4096)
-def parse_chord(name: str) -> JazzChord | None:
-    """The chord of a name, None for `NC`. Raises ParameterError for what is no name of a chord."""
-    if name.strip() in NO_CHORD:
-        return None
-    match = _NAME.match(name.strip())
-    if match is None:
-        raise ParameterError(f"{name!r} is not a chord of the database: write it like C-7, Bbj7, F79b or Am7b5/Eb")
-    root, kind, degrees, bass = match.groups()
-    quality, tensions = KINDS[kind]
-    added = tuple(DEGREES[text] for text in _DEGREE.findall(degrees))
-    low = pitch_class(bass) if bass else -1
-    root = pitch_class(root)
-    return JazzChord(root, quality, tuple(sorted({*tensions, *added})), -1 if low == root else low)
+__all__ = [
+    "ChordSequence",
+    "JazzChord",
+    "Solo",
+    "chord_sequences",
+    "grid_solo",
+    "lag_of",
+    "list_solos",
+    "offbeat_of",
+    "parse_chord",
+    "read_solo",
+    "work_title",
+    "write_wjazzd",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,3 +163,112 @@ def _column(rows: list[dict[str, str]], name: str, *, missing: float = np.nan) -
     """(rows,) numbers of one column; `missing` where it says nothing."""
     texts = (row.get(name) or "" for row in rows)
     return np.array([missing if text in ("", "NA", "nan") else float(text) for text in texts], dtype=np.float64)
+
+
+# -- pieces on the grid -----------------------------------------------------------------------------------------
+
+LOWEST_SOLO = 62  # MIDI number above which nine in ten notes of the right hand shall lie
+QUIET, LOUD = 58.0, 74.0  # dB that become the velocities 45 and 105
+NEAR = 0.2  # beats: what lies so near to a beat is meant to be on it
+LAG = (-0.05, 0.15)  # beats that a soloist is believed to play before or behind the band
+SWUNG = (0.42, 0.8)  # beats: where the second quaver of a beat is looked for
+
+
+def lag_of(solo: Solo) -> float:
+    """How far behind the beats of the band the soloist plays, in beats: the median of what lies near a beat."""
+    part = np.mod(extrapolated(solo.onset, solo.beats, np.arange(len(solo.beats))), 1.0)
+    lag = 0.0
+    for _ in range(4):  # the window moves with the median
+        away = np.mod(part - lag + 0.5, 1.0) - 0.5
+        near = away[np.abs(away) < NEAR]
+        lag += float(np.median(near)) if len(near) else 0.0
+    return float(np.clip(lag, *LAG))
+
+
+def offbeat_of(solo: Solo, *, lag: float = 0.0) -> float:
+    """Where the soloist plays the second quaver of a beat, in beats: 0.5 straight, 0.67 in triplets."""
+    part = np.mod(extrapolated(solo.onset, solo.beats, np.arange(len(solo.beats))) - lag, 1.0)
+    part = part[(part > SWUNG[0]) & (part < SWUNG[1])]
+    return float(np.clip(np.median(part), 0.5, 0.7)) if len(part) else 0.6
+
+
+def grid_solo(solo: Solo, *, seed: int = 0) -> GridPiece:
+    """The solo over its chords, for two hands, from its first downbeat on.
+
+    The right hand plays the solo, octaves higher where it would lie among the chords, and without the lag behind the
+    band, as both hands belong to one player. An inner note that the solo plays, too, or runs into, is left out.
+    """
+    first = int(np.argmax(solo.positions == 0))
+    positions, lengths, chords = solo.positions[first:], solo.lengths[first:], solo.chords[first:]
+    lag = lag_of(solo)
+    place = extrapolated(solo.onset, solo.beats[first:], np.arange(len(positions))) - lag
+    stop = extrapolated(solo.offset, solo.beats[first:], np.arange(len(positions))) - lag
+    inside = (place >= -0.125) & (place < len(positions))
+    place, stop = np.maximum(place[inside], -0.124), stop[inside]
+    low = np.percentile(solo.pitch, 10)
+    pitch = solo.pitch[inside] + 12 * max(0, int(np.ceil((LOWEST_SOLO - low) / 12)))
+    loudness = np.nan_to_num(solo.loudness[inside], nan=0.5 * (QUIET + LOUD))
+    velocity = np.clip(np.round(np.interp(loudness, (QUIET, LOUD), (45, 105))), 1, 127)
+    tune = np.column_stack([place, stop, pitch, velocity])
+
+    rng = np.random.default_rng([seed, *solo.name.encode()])
+    feel = Feel(tempo=solo.tempo, offbeat=offbeat_of(solo, lag=lag))
+    regions = bar_regions(*_bars(positions, lengths))
+    under = [np.zeros((0, 4))]
+    for start, end in regions // STEPS_PER_BEAT:
+        played = accompaniment(chords[start:end], feel=feel, rng=rng)
+        played[:, 0] += start
+        under.append(played)
+    under = np.concatenate(under)
+    under[:, 1] += under[:, 0]  # lengths to ends
+    under = under[~_covered(under, tune)]
+    both = np.concatenate([tune, under])
+    right = np.repeat([1, 0], [len(tune), len(under)])
+    notes, exact, part = on_steps(
+        both[:, 0] * STEPS_PER_BEAT,
+        both[:, 1] * STEPS_PER_BEAT,
+        both[:, 2],
+        np.clip(np.round(both[:, 3]), 1, 127),
+        hand=right,
+        part=right,
+    )
+    notes[:, 0] = np.maximum(notes[:, 0], 0)
+    changes = [i for i, chord in enumerate(chords) if i == 0 or chord != chords[i - 1]]
+    labels = [(STEPS_PER_BEAT * i, chord_label(chords[i])) for i in changes]
+    return GridPiece(solo.name, solo.work, notes, exact, regions, solo.tempo, part, labels)
+
+
+def _bars(positions: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First step and length in steps of each bar; one that lacks beats counts as short as it is."""
+    down = np.flatnonzero(positions == 0)
+    counted = np.diff(np.append(down, len(positions)))
+    # a signature that contradicts the beats that were marked is not believed
+    length = np.where(counted == lengths[down], counted, 1)
+    return STEPS_PER_BEAT * down, STEPS_PER_BEAT * length
+
+
+def _covered(under: np.ndarray, tune: np.ndarray) -> np.ndarray:
+    """(k,) bool: notes of the accompaniment at or above the lowest note of the solo that sounds with them."""
+    if len(under) == 0 or len(tune) == 0:
+        return np.zeros(len(under), dtype=bool)
+    begin, end = nearest_step(tune[:, 0] * 4), nearest_step(tune[:, 1] * 4)
+    size = int(max(end.max(), (under[:, 1] * 4).max())) + 2
+    floor = np.full(size, 128.0)
+    many = np.maximum(end - begin, 1)
+    at = np.repeat(np.maximum(begin, 0), many) + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+    np.minimum.at(floor, np.minimum(at, size - 1), np.repeat(tune[:, 2], many))
+    start = np.clip(nearest_step(under[:, 0] * 4), 0, size - 2)
+    stop = np.clip(nearest_step(under[:, 1] * 4), start + 1, size - 1)
+    lowest = np.minimum.reduceat(floor, np.column_stack([start, stop]).ravel())[::2]
+    return under[:, 2] >= lowest
+
+
+def write_wjazzd(folder: Path, store: Path, *, seed: int = 0) -> dict[str, int]:
+    """Make `STORE/jazz/<split>/wjazzd.npz` of the database in `folder`; gives the pieces of each split."""
+    pieces: dict[str, list[GridPiece]] = {split: [] for split in SPLITS}
+    for path in list_solos(folder):
+        piece = grid_solo(read_solo(path), seed=seed)
+        pieces[genre_split(piece.work)].append(piece)
+    return {
+        split: save_pieces(Path(store, "jazz", split, "wjazzd.npz"), some) for split, some in pieces.items() if some
+    }
