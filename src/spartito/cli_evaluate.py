@@ -15,12 +15,19 @@ __all__ = ["evaluate_app"]
 
 evaluate_app = typer.Typer(help="Measure results against references.", no_args_is_help=True)
 TRANSCRIPTION = ("note", "note_100ms", "note_with_offset", "note_with_offset_and_velocity", "frame", "pedal")
+RESTYLE = ("chroma_sim", "melody_recall", "groove_sim", "density_ratio", "target_independent", "success_independent")
 COVER = ("onset_f1", "melody_chroma", "chord_root", "density_ratio", "groove")  # of each piece of a folder
 
 
 class ReferenceTimes(str, Enum):
     exact = "exact"
     jongwook = "jongwook"
+
+
+class Genre(str, Enum):
+    classic = "classic"
+    jazz = "jazz"
+    pop = "pop"
 
 
 class MelodyTarget(str, Enum):
@@ -95,6 +102,45 @@ def evaluate_cover(
         human = {name.removesuffix("_human"): f"{value:.3f}" for name, value in mean.items() if name.endswith("_human")}
         rows = [[name, value, human.get(name, "")] for name, value in mean.items() if not name.endswith("_human")]
         print_table(["metric", "value", "of the human one"], rows)
+
+    _tell(report, tables, as_json=as_json)
+
+
+@evaluate_app.command("restyle")
+def evaluate_restyle(
+    estimate: Annotated[Path, typer.Argument(help="A restyled piece: a MIDI or CSV file, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="The piece it was made from, or a folder likewise.")],
+    to: Annotated[Genre, typer.Option(help="The genre it was restyled to.")],
+    source: Annotated[
+        Genre | None, typer.Option("--from", help="The genre of the piece itself. Default: recognised.")
+    ] = None,
+    analysis: Annotated[
+        Path | None, typer.Option(help="Beats: song_analysis.json, or a .beats file. Default: the piece's own bars.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw both side by side: a .png, .svg or .pdf file; of folders a folder.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What is kept of pieces in another genre, and whether the classifiers hear that genre (docs/restyle.md).
+
+    Folders are paired by name: song_restyle_jazz.mid and song.mid.
+    """
+    report = _compared(
+        estimate,
+        reference,
+        task="restyle",
+        to=to.value,
+        source=None if source is None else source.value,
+        analysis=analysis,
+        plot=plot,
+    )
+
+    def tables(print_table):
+        if not quiet:
+            _print_pieces(report, RESTYLE, "piece", print_table)
+        print_table(["metric", "value"], [[name, value] for name, value in report["mean"].items()])
 
     _tell(report, tables, as_json=as_json)
 

@@ -41,14 +41,14 @@ PHRASE = rolls((0, 16, 48), (0, 4, 64), (4, 4, 65), (8, 4, 67), (12, 4, 64))
 
 def test_a_phrase_equals_itself():
     measures = compare(PHRASE, PHRASE)
-    one = ("chroma_sim", "melody_recall", "melody_strict", "groove_sim", "onset_f1", "density_ratio")
+    one = ("chroma_sim", "melody_recall", "melody_strict", "melody_near", "groove_sim", "onset_f1", "density_ratio")
     assert all(measures[name] == pytest.approx([1.0]) for name in one)
     assert all(measures[name] == [0.0] for name in ("content_diff", "range_change", "out_of_scale", "empty"))
 
 
 def test_silence():
     measures = compare(PHRASE, SILENCE)
-    kept = ("chroma_sim", "melody_recall", "melody_strict", "groove_sim", "onset_f1", "density_ratio")
+    kept = ("chroma_sim", "melody_recall", "melody_strict", "melody_near", "groove_sim", "onset_f1", "density_ratio")
     assert all(measures[name] == [0.0] for name in kept)
     assert measures["empty"] == [1.0] and np.isnan(measures["range_change"]) and np.isnan(measures["out_of_scale"])
     nothing = compare(SILENCE, SILENCE)
@@ -79,6 +79,8 @@ def test_tune_by_pitch_class_and_by_pitch():
     estimate = rolls((0, 4, 64), (4, 4, 53), (9, 3, 67), (12, 4, 63))
     assert melody_recall(PHRASE, estimate) == [2 / 4]
     assert melody_recall(PHRASE, estimate, strict=True) == [1 / 4]
+    assert melody_recall(PHRASE, estimate, reach=1) == [3 / 4]
+    assert melody_recall(PHRASE, rolls((2, 1, 64), (6, 1, 65)), reach=1) == [0.0]
     bass = np.zeros((1, 16, 84), dtype=bool)
     bass[0, 0, 48 - 24] = True
     assert melody_recall(PHRASE, estimate, tune=bass) == [0.0] and melody_recall(PHRASE, PHRASE, tune=bass) == [1.0]

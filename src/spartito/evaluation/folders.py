@@ -20,6 +20,7 @@ ESTIMATE_ENDINGS = (
     *("_transcription", "_transcribed", "_basic_pitch", "_transkun"),
     *("_cover", "_estimate", "_est"),
 )
+RESTYLED = "_restyle_"  # what stands between the name of a piece and a genre
 COMPANIONS = {  # option: suffixes and endings of the files that a folder of them holds
     "analysis": ((".json", ".beats"), ("_analysis", *ESTIMATE_ENDINGS)),
     "chords": ((".lab",), ()),
@@ -43,10 +44,12 @@ def evaluate_folders(
 
     Parameters
     ----------
-    task : {"transcription", "cover"}
+    task : {"transcription", "cover", "restyle"}
     options
         Those of `evaluate`; `analysis`, `chords`, `pitch` and `recording` are folders, whose files are named like the
-        pieces (`song_analysis.json` or `song.beats`, `song.lab`, ...). A piece without such a file does without.
+        pieces (`song_analysis.json` or `song.beats`, `song.lab`, ...). A piece without such a file does without. `plot`
+        is a folder for pictures. For "restyle" only files in the genre `to` count (`song_restyle_jazz.mid` beside
+        `song.mid`); both folders may be one.
 
     Returns
     -------
@@ -61,7 +64,11 @@ def evaluate_folders(
     NotesError
         When a folder is not there, two files of one folder share a name, or no piece is in both.
     """
-    references, estimates = _notes_of(reference_folder), _notes_of(estimate_folder)
+    if task == "restyle":
+        references = _notes_of(reference_folder, takes=lambda stem: RESTYLED not in stem)
+        estimates = _restyled(estimate_folder, options.get("to") or "")
+    else:
+        references, estimates = _notes_of(reference_folder), _notes_of(estimate_folder)
     names = sorted(references.keys() & estimates.keys())
     if not names:
         raise NotesError(
@@ -69,9 +76,14 @@ def evaluate_folders(
             f"{len(estimates)} estimates in {estimate_folder}; they are paired by file name"
         )
     beside = {option: _companions(option, options.pop(option, None)) for option in COMPANIONS}
+    pictures = options.pop("plot", None)
+    if pictures is not None:
+        Path(pictures).mkdir(parents=True, exist_ok=True)
     pieces, unreadable, counts = {}, {}, np.zeros(3, dtype=np.int64)
     for done, name in enumerate(names, start=1):
         files = {option: found[name] for option, found in beside.items() if name in found}
+        if pictures is not None:
+            files["plot"] = Path(pictures, f"{name}.png")
         try:
             reference, estimate = load_notes(references[name]), load_notes(estimates[name])
             pieces[name] = evaluate(estimate, reference, task=task, **options, **files)
@@ -97,11 +109,18 @@ def evaluate_folders(
     }
 
 
-def _notes_of(folder: str | os.PathLike) -> dict[str, Path]:
+def _notes_of(folder: str | os.PathLike, *, endings=ESTIMATE_ENDINGS, takes=lambda stem: True) -> dict[str, Path]:
     """Piece name -> its file of notes. One in several formats in one place gives the first of NOTE_SUFFIXES."""
     if not Path(folder).is_dir():
         raise NotesError(f"{folder} is not a folder of MIDI, CSV or TSV files")
-    return _by_name(folder, NOTE_SUFFIXES, ESTIMATE_ENDINGS)
+    return _by_name(folder, NOTE_SUFFIXES, endings, takes)
+
+
+def _restyled(folder: str | os.PathLike, genre: str) -> dict[str, Path]:
+    """Piece name -> its file in that genre; files without any genre in their names, when no name has one."""
+    ending = f"{RESTYLED}{genre}"
+    found = _notes_of(folder, endings=(ending,), takes=lambda stem: stem.endswith(ending))
+    return found or _notes_of(folder, takes=lambda stem: RESTYLED not in stem)
 
 
 def _companions(option: str, folder: str | os.PathLike | None) -> dict[str, Path]:
@@ -118,9 +137,11 @@ def _companions(option: str, folder: str | os.PathLike | None) -> dict[str, Path
     return _by_name(folder, suffixes, endings)
 
 
-def _by_name(folder: str | os.PathLike, suffixes: tuple[str, ...], endings: Iterable[str]) -> dict[str, Path]:
+def _by_name(
+    folder: str | os.PathLike, suffixes: tuple[str, ...], endings: Iterable[str], takes=lambda stem: True
+) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    files = [p for p in Path(folder).rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
+    files = [p for p in Path(folder).rglob("*") if p.suffix.lower() in suffixes and p.is_file() and takes(p.stem)]
     for path in sorted(files, key=lambda p: (suffixes.index(p.suffix.lower()), str(p))):
         name = path.stem
         for ending in endings:

@@ -10,7 +10,7 @@ Job
     chroma_sim      cosine of the pitch classes that sound, in windows of two beats from every beat; mean over the
                     windows in which either side sounds
     melody_recall   share of the onsets of the source's top line that are struck in the same step with the same pitch
-                    class; `melody_strict`: the same pitch
+                    class; `melody_strict`: the same pitch; `melody_near`: pitch class, a step early or late (swing)
     groove_sim      cosine of the onsets counted at the sixteen steps of a bar, smoothed by 1 4 1; mean over the bars
     onset_f1        F1 of the onsets, same step and pitch
     content_diff    share of the cells that sound on one side only (the published ranking file's Content_diff)
@@ -48,7 +48,6 @@ import numpy as np
 from spartito.errors import ParameterError
 
 __all__ = [
-    "CLOSENESS",
     "chroma_similarity",
     "compare",
     "content_difference",
@@ -76,7 +75,6 @@ LAGS = 8  # steps, two beats: pairs of notes less than this apart
 INTERVAL = 20  # semitones between two notes of a pair at most
 SCALE = (0, 2, 4, 5, 7, 9, 11)
 CHUNK = 256  # phrases whose pairs are counted at once; bounds the memory at 7 MB a lag
-CLOSENESS = ("chroma_sim", "melody_recall", "melody_strict", "groove_sim", "onset_f1")
 
 
 def compare(reference: np.ndarray, estimate: np.ndarray, *, target=None, source=None, tune=None) -> dict:
@@ -95,6 +93,7 @@ def compare(reference: np.ndarray, estimate: np.ndarray, *, target=None, source=
         "chroma_sim": chroma_similarity(reference, estimate),
         "melody_recall": melody_recall(reference, estimate, tune=tune),
         "melody_strict": melody_recall(reference, estimate, strict=True, tune=tune),
+        "melody_near": melody_recall(reference, estimate, reach=1, tune=tune),
         "groove_sim": groove_similarity(reference, estimate),
         "onset_f1": onset_f1(reference, estimate),
         "content_diff": content_difference(reference, estimate),
@@ -126,12 +125,19 @@ def skyline(rolls: np.ndarray) -> np.ndarray:
     return (rolls[:, ONSET] > 0) & (np.arange(KEYS) == top[:, :, None])
 
 
-def melody_recall(reference: np.ndarray, estimate: np.ndarray, *, strict: bool = False, tune=None) -> np.ndarray:
-    """(n,) share of the tune's onsets that are struck, in any octave unless `strict`."""
+def melody_recall(
+    reference: np.ndarray, estimate: np.ndarray, *, strict: bool = False, reach: int = 0, tune=None
+) -> np.ndarray:
+    """(n,) share of the tune's onsets that are struck, in any octave unless `strict`, up to `reach` steps off."""
     tune = skyline(reference) if tune is None else np.asarray(tune, dtype=bool)
     struck = estimate[:, ONSET] > 0
     if not strict:
         tune, struck = _classes(tune) > 0, _classes(struck) > 0
+    for _ in range(reach):
+        wide = struck.copy()
+        wide[:, 1:] |= struck[:, :-1]
+        wide[:, :-1] |= struck[:, 1:]
+        struck = wide
     return _ratio((tune & struck).sum(axis=(1, 2)), tune.sum(axis=(1, 2)))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "evaluate"]
 
-TASKS = ("transcription", "cover")
+TASKS = ("transcription", "cover", "restyle")
 
 
 def evaluate(
@@ -33,22 +33,27 @@ def evaluate(
     melody: str = "include",
     pitch: np.ndarray | str | os.PathLike | None = None,
     recording: Audio | str | os.PathLike | None = None,
+    to: str | None = None,
+    source: str | None = None,
+    plot: str | os.PathLike | None = None,
 ) -> dict[str, float]:
     """Scores of one estimate against its reference.
 
     Parameters
     ----------
     estimate, reference : Notes or path
-        What was heard, and what was played; or two arrangements of a song, the second by a human.
-    task : {"transcription", "cover"}
-        The keys of the result are explained at the top of `spartito.evaluation.transcription`, and for covers of
-        `evaluation.cover`, `.melody`, `.expression` and `.likeness`. Keys that end in `_human` are those of the
-        reference, where it is not agreement that counts but to be like a human.
+        What was heard, and what was played; or two arrangements of a song, the second by a human; or a piece in
+        another genre, and the piece itself.
+    task : {"transcription", "cover", "restyle"}
+        The keys of the result are explained at the top of `spartito.evaluation.transcription`, for covers of
+        `evaluation.cover`, `.melody`, `.expression` and `.likeness`, for genres of `.restyle` and `.style`. Keys that
+        end in `_human` are those of the reference, where it is not agreement that counts but to be like a human.
     reference_times : {"exact", "jongwook"}
         Of "transcription".
     analysis : Analysis or Beats or path, optional
-        For "cover": what gives the beats and, if it has any, the chords: `song_analysis.json`, or a `.beats` file. By
-        default the beats are those of the reference's tempo map, if its onsets agree with them.
+        For "cover" and "restyle": what gives the beats and, if it has any, the chords: `song_analysis.json`, or a
+        `.beats` file. By default the beats are those of the reference's tempo map, if its onsets agree with them; for
+        "restyle", else tracked ones.
     chords : tuple of Chord or path, optional
         For "cover": chords of a `.lab` file, instead of those of `analysis`.
     melody : {"include", "omit"}
@@ -59,11 +64,15 @@ def evaluate(
         reference that is named melody, else the melody of `analysis`.
     recording : Audio or path, optional
         For "cover": the song itself, for how alike it and the arrangement sound.
+    to, source : {"classic", "jazz", "pop"}
+        For "restyle": the genre of the estimate, which must be named, and that of the reference, which is recognised.
+    plot : path, optional
+        For "restyle": a picture of both to write (.png, .svg, .pdf).
 
     Raises
     ------
     ParameterError
-        Another task; "cover" without beats.
+        Another task; "cover" without beats; "restyle" without a genre.
     NotesError, AudioError
         A file cannot be read.
     MissingExtraError
@@ -84,6 +93,13 @@ def evaluate(
         from spartito.evaluation.transcription import evaluate_transcription
 
         return evaluate_transcription(reference, estimate, reference_times=reference_times)
+    if task == "restyle":
+        from spartito.evaluation.restyle import evaluate_restyle
+
+        if to is None:
+            raise ParameterError("say which genre the estimate is meant to be in: to='jazz'")
+        beats = None if analysis is None else _song(analysis, None, reference).beats
+        return evaluate_restyle(reference, estimate, to=to, source=source, beats=beats, plot=plot)
     from spartito.evaluation.cover import evaluate_cover, split_melody
 
     song = _song(analysis, chords, reference)
