@@ -15,6 +15,7 @@ Sources and licences: see `asap.py` (CC BY-NC-SA 4.0) and `pop909.py` (MIT, arra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,8 @@ __all__ = ["asap_bars", "asap_piece", "asap_pieces", "is_ternary", "pop909_piece
 
 METRES = ("4/4", "2/2", "2/4")  # whose bars make a region
 NEAR = 1 / 24  # of a beat: so near to a third or a quarter of the beat an onset divides it in three or in four
+REPEATS = re.compile(r"_(no_)?repeat$")  # how ASAP names a work that is played with or without its repeats
+TWINS = {"018": "017"}  # songs of POP909 that are one song under two numbers (found by `duplicates.melody_runs`)
 TERNARY = 0.1  # share of onsets on thirds from which on a song divides its beats in three
 
 
@@ -52,16 +55,20 @@ def asap_pieces(folder: Path, *, scores: bool = False) -> Iterator[GridPiece]:
     """The performances of ASAP, or its scores, each once, as far as they hold bars of 4/4."""
     folder = Path(folder)
     fields = ("midi_score", "midi_score_annotations") if scores else ("midi_performance", "performance_annotations")
-    done = set()
-    for row in asap_rows(folder):
+    rows = asap_rows(folder)
+    known, done = {asap_work(row)[0] for row in rows}, set()
+    for row in rows:
         file, table = (row[name] for name in fields)
         if file in done or not (folder / file).is_file() or not (folder / table).is_file():
             continue
         done.add(file)
         said = read_asap_beats(folder / table)
         if len(asap_bars(said)[1]):
+            work = asap_work(row)[0]
+            plain = REPEATS.sub("", work)
             name = Path(file).with_suffix("").as_posix()
-            yield asap_piece(pitched(read_midi(folder / file)), said, name=name, work=asap_work(row)[0])
+            notes = pitched(read_midi(folder / file))
+            yield asap_piece(notes, said, name=name, work=plain if plain in known else work)
 
 
 def asap_piece(notes: Notes, said: AsapBeats, *, name: str, work: str) -> GridPiece:
@@ -140,7 +147,7 @@ def pop909_piece(song: PopSong) -> GridPiece:
     ]
     return _piece(
         song.name,
-        song.name,
+        TWINS.get(song.name, song.name),
         Notes.from_arrays(*table.T),
         onset,
         offset,
