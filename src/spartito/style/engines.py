@@ -64,7 +64,7 @@ class StylePiece:
     known_chords : ChordTrack, optional
         The chord of each beat where an analysis tells it; else they are found in the notes when asked for.
     four : bool
-        All bars are of four quarter notes, so that four bars are a phrase. Otherwise engines go by beats.
+        Its bars are of four quarter notes (but for a few), so that four are a phrase. Otherwise engines go by beats.
     """
 
     grid: Gridded

@@ -1,0 +1,340 @@
+"""`restyle`: a piece in another genre, from its first note to its last.
+
+    notes -> beats -> grid, tune, bass, chords -> engine -> candidates -> kept notes put in -> the best one
+          -> times, velocities, tracks of the source -> drums
+
+What is done here is the same for every engine (`style.engines`). The result has the clock of the source: its tempo
+map, metres, keys, pedal and markers stay. Strength 0 gives the source itself.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spartito.analysis.beats import Beats, beats_from_tempo_map, estimate_beats, pitched
+from spartito.errors import NotesError, ParameterError
+from spartito.notes.notes import Notes, Track
+from spartito.notes.phrases import PHRASE, RIGHT_HAND, STEPS_PER_BEAT, Gridded, by_quarters, gridded
+from spartito.notes.roles import BASS, MELODY, make_table
+from spartito.notes.skyline import skyline
+from spartito.style.choose import Candidate, best_of, weighed
+from spartito.style.drums import DRUMS, with_drums
+from spartito.style.engines import GENRES, KEEP, StylePiece, StyleWish, check_genre, open_engine
+from spartito.style.finish import joined, performed
+
+__all__ = ["RestyleWarning", "Restyled", "prepare", "restyle", "restyled", "source_beats"]
+
+BAR = 4  # quarter notes of the bars that engines know
+MOST = 0.8  # share of bars of that length in a piece that counts as one in four; trackers slip now and then
+FEW = 3  # distinct onsets below which beats cannot be found
+LONGEST = 1 << 19  # steps: eighteen hours at 120 quarter notes per minute
+MELODY_NAMES = ("melod", "vocal", "voice", "vox", "lead", "sing", "chant")  # in the name of a track: the tune
+ENGINE_SHARE = 0.8  # of the progress bar
+
+
+class RestyleWarning(UserWarning):
+    """A piece can be restyled, but not quite as it was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restyled:
+    """A restyled piece and how it came about.
+
+    Attributes
+    ----------
+    notes : Notes
+    beats : Beats
+        Where the beats and bar lines are, as they were given or found; those of `to_score`.
+    source, target : str
+        Genres.
+    engine : str
+    heard : dict
+        Genre -> probability of the source, when it was recognised.
+    beats_by : "given", "file", "tracked" or "even"
+    candidates : list of Candidate
+        All that the engine offered, best first; the first one is `notes`. Empty when nothing was changed.
+    piece : StylePiece, optional
+        The source as the engine saw it; None when nothing was changed.
+    """
+
+    notes: Notes
+    beats: Beats
+    source: str
+    target: str
+    engine: str
+    strength: float
+    heard: dict[str, float] = field(default_factory=dict)
+    beats_by: str = "file"
+    candidates: list[Candidate] = field(default_factory=list)
+    piece: StylePiece | None = None
+
+    def report(self) -> dict:
+        """What a line or a JSON document says of it."""
+        told = {"from": self.source, "to": self.target, "engine": self.engine, "strength": self.strength}
+        if self.heard:
+            told["heard"] = {genre: round(float(share), 3) for genre, share in self.heard.items()}
+        told["beats_by"] = self.beats_by
+        if self.candidates:
+            told["candidates"] = [candidate.report() for candidate in self.candidates]
+        return told
+
+
+def restyle(
+    source: str | os.PathLike | Notes,
+    *,
+    to: str,
+    genre: str | None = None,
+    engine=None,
+    strength: float = 1.0,
+    keep: str | Sequence[str] = (),
+    candidates: int = 1,
+    drums: str = "keep",
+    keep_tracks: bool | None = None,
+    analysis=None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Callable[[float], None] | None = None,
+    report: dict | None = None,
+) -> Notes:
+    """A piece in another genre.
+
+    Parameters
+    ----------
+    source : path or Notes
+        A MIDI file, a table of notes, or the notes themselves; of any length and number of tracks.
+    to : "classic", "jazz" or "pop"
+    genre : str, optional
+        What the source is; recognised by the classifiers when not given.
+    engine : str, path or StyleEngine, optional
+        "cyclegan", "idiom", a model of `spartito models`, or what `load_model` gives. See `style.engines.USUAL`.
+    strength : 0..1
+        0 gives the source back, 1 goes as far as the engine does.
+    keep : "melody", "bass" or both
+        Notes that stay as they are, to the last bit: a list, or words with commas between.
+    candidates : int
+        Let the engine try so many times and take what the judges find most like the target, among those that keep the
+        harmony of the source (`style.choose`).
+    drums : "keep", "drop" or "genre"
+        Pass the drums through, leave them out, or replace them by a groove of the target.
+    keep_tracks : bool, optional
+        Keep the tracks (and instruments) of the source; False: everything becomes one piano in two hands. When not
+        given, pieces for piano do that and others keep their tracks.
+    analysis : Analysis or Beats, optional
+        What is known of the piece: beats, and of an `Analysis` also chords and tune. Otherwise the clock of the file is
+        taken if its notes keep to it, else beats are found in the notes.
+    seed : int
+        Draws the candidates.
+    device : "auto", "cpu", "cuda" or "mps"
+    progress : callable, optional
+        Called with the part done, 0..1.
+    report : dict, optional
+        Filled with what was found and chosen (`Restyled.report`).
+
+    Raises
+    ------
+    NotesError, ParameterError, ModelError, DeviceError
+    """
+    result = restyled(
+        source,
+        to=to,
+        genre=genre,
+        engine=engine,
+        strength=strength,
+        keep=keep,
+        candidates=candidates,
+        drums=drums,
+        keep_tracks=keep_tracks,
+        analysis=analysis,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+    if report is not None:
+        report |= result.report()
+    return result.notes
+
+
+def restyled(
+    source: str | os.PathLike | Notes,
+    *,
+    to: str,
+    genre: str | None = None,
+    engine=None,
+    strength: float = 1.0,
+    keep: str | Sequence[str] = (),
+    candidates: int = 1,
+    drums: str = "keep",
+    keep_tracks: bool | None = None,
+    analysis=None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Callable[[float], None] | None = None,
+) -> Restyled:
+    """As `restyle`, with how it came about."""
+    keep = parse_keep(keep)
+    check_options(to=to, genre=genre, strength=strength, candidates=candidates, drums=drums)
+    engine = open_engine(engine, device=device)
+    engine.check(to, genre)
+    notes = source if isinstance(source, Notes) else _loaded(source)
+    if len(pitched(notes)) == 0:
+        raise NotesError("no notes: restyling needs at least one pitched note (are there only drums?)")
+    beats, beats_by = source_beats(notes, analysis)
+    if genre == to or strength == 0:
+        if genre == to:
+            _warn(f"the source is {genre} already: it stays as it is")
+        return Restyled(notes, beats, genre or "", to, engine.name, strength, beats_by=beats_by)
+    if beats_by == "tracked":
+        _warn("the file tells no beats that its notes keep to: they are found in the notes, and may be wrong")
+    elif beats_by == "even":
+        _warn("too few notes to find a beat in: an even one is assumed")
+    piece = prepare(notes, beats, analysis=analysis)
+    if not piece.four:
+        metres = ", ".join(dict.fromkeys(f"{n}/{d}" for _, n, d in beats.signatures))
+        _warn(f"the engines know bars of four quarter notes; this piece ({metres}) is restyled by beats, bars aside")
+    genre, heard = (genre, {}) if genre is not None else _recognised(piece, to, needed=engine.needs_source)
+    wish = StyleWish(genre, to, float(strength), keep, candidates, seed)
+    answers = engine.restyle(
+        piece, wish, progress=None if progress is None else lambda part: progress(ENGINE_SHARE * part)
+    )
+    ranked = weighed([joined(answer, piece, keep) for answer in answers], piece, wish, judge=candidates > 1)
+    best = best_of(ranked)
+    if candidates > 1 and not best.holds:
+        _warn("no candidate keeps enough of the harmony of the source: the nearest is taken")
+    apart = not _is_piano(notes) if keep_tracks is None else keep_tracks
+    result = performed(best.written, notes, piece, keep=keep, apart=apart)
+    result = with_drums(result, drums, to, piece, seed=seed)
+    if progress is not None:
+        progress(1.0)
+    ranked = sorted(ranked, key=lambda candidate: candidate is not best)
+    return Restyled(result, beats, genre, to, engine.name, float(strength), heard, beats_by, ranked, piece)
+
+
+# -- what is asked for --------------------------------------------------------------------------------------
+
+
+def parse_keep(keep: str | Sequence[str]) -> tuple[str, ...]:
+    """What stays: words of `KEEP`, in its order."""
+    words = keep.replace(",", " ").split() if isinstance(keep, str) else list(keep)
+    unknown = [word for word in words if word not in KEEP]
+    if unknown:
+        raise ParameterError(f"what can be kept is {', '.join(KEEP)}, not {', '.join(map(str, unknown))}")
+    return tuple(word for word in KEEP if word in words)
+
+
+def check_options(*, to: str, genre: str | None, strength: float, candidates: int, drums: str) -> None:
+    """Complain of options outside their domain."""
+    check_genre(to)
+    if genre is not None:
+        check_genre(genre)
+    if not 0.0 <= strength <= 1.0:
+        raise ParameterError(f"the strength lies between 0 and 1, not at {strength}")
+    if not 1 <= candidates <= 64:
+        raise ParameterError(f"between 1 and 64 candidates are tried, not {candidates}")
+    if drums not in DRUMS:
+        raise ParameterError(f"drums are one of {', '.join(DRUMS)}, not {drums!r}")
+
+
+def played_tracks(notes: Notes) -> list[int]:
+    """Tracks with pitched notes."""
+    used = set(np.unique(notes.array["track"]).tolist())
+    return [i for i, track in enumerate(notes.tracks) if i in used and not track.is_drum]
+
+
+def _is_piano(notes: Notes) -> bool:
+    """Whether all that is pitched is played on pianos (General MIDI 0 to 7)."""
+    return all(0 <= notes.tracks[i].program <= 7 for i in played_tracks(notes))
+
+
+# -- what is known of the piece -----------------------------------------------------------------------------
+
+
+def source_beats(notes: Notes, analysis=None) -> tuple[Beats, str]:
+    """Beats and bars of a piece, and who says so: "given", "file" (its clock), "tracked" or "even" (nobody)."""
+    if analysis is not None:
+        beats = analysis if isinstance(analysis, Beats) else getattr(analysis, "beats", None)
+        if not isinstance(beats, Beats):
+            raise ParameterError("an analysis for restyling must hold its beats (analysis.beats)")
+        return beats, "given"
+    beats = beats_from_tempo_map(notes)
+    if beats is not None:
+        return beats, "file"
+    few = len(np.unique(pitched(notes).onset)) < FEW
+    return estimate_beats(notes), "even" if few else "tracked"
+
+
+def prepare(notes: Notes, beats: Beats, *, analysis=None) -> StylePiece:
+    """The piece as engines see it: on the grid of quarter notes, with roles and what is known of its chords."""
+    quarters = by_quarters(beats)
+    length = STEPS_PER_BEAT * (quarters.to_quarters(notes.duration) - quarters.quarters[0])
+    if length > LONGEST:
+        raise NotesError(f"the piece lasts {notes.duration / 3600:.1f} hours by its beats: too long to restyle at once")
+    grid = gridded(notes, quarters)
+    melody, bass = _roles(notes, grid, getattr(analysis, "melody", None))
+    chords = None
+    if getattr(analysis, "chords", ()):
+        chords = _known_chords(analysis, grid)
+    down = np.diff(np.flatnonzero(grid.grid.beats.positions == 0))
+    four = bool(np.mean(down == BAR) >= MOST) if len(down) else int(grid.grid.beats.positions.max()) + 1 == BAR
+    return StylePiece(grid, melody, bass, chords, four)
+
+
+def _roles(notes: Notes, grid: Gridded, heard) -> tuple[np.ndarray, np.ndarray]:
+    """(k,) bool each: which notes of the grid carry the tune, and the bass.
+
+    The tune is the line that an analysis heard, the tracks that say so, or what lies on top.
+    """
+    order = np.argsort(grid.rows)
+    hands = notes.array[grid.rows[order]].copy()
+    hands["track"] = np.where(grid.notes[order, 4] == RIGHT_HAND, 0, 1)
+    two = Notes(hands, tracks=(Track(), Track()))
+    given = heard is not None and len(heard) > 0
+    table = make_table(two, grid.grid, np.asarray(heard) if given else np.zeros((0, 3)))
+    role = np.zeros(len(grid.rows), dtype=np.int64)
+    role[order] = table.role
+    played = played_tracks(notes)
+    sung = [i for i in played if any(word in notes.tracks[i].name.lower() for word in MELODY_NAMES)]
+    if given:
+        melody = role == MELODY
+    elif sung and len(sung) < len(played):
+        melody = np.isin(notes.array["track"][grid.rows], sung)
+    else:
+        melody = np.zeros(len(role), dtype=bool)
+        melody[skyline(grid.notes)] = True
+    return melody, (role == BASS) & ~melody
+
+
+def _known_chords(analysis, grid: Gridded):
+    """The chords of an analysis on the beats of the grid."""
+    from spartito.analysis.note_chords import ChordTrack
+
+    middle = grid.seconds(STEPS_PER_BEAT * (np.arange(grid.beats) + 0.5))
+    number = analysis.chord_at(middle)
+    return ChordTrack.of_labels([analysis.chords[i].label for i in number.tolist()], key=analysis.key)
+
+
+def _recognised(piece: StylePiece, target: str, *, needed: bool) -> tuple[str, dict[str, float]]:
+    """The likeliest genre of the source that is not the target, and what was heard."""
+    from spartito.style.genres import recognise
+
+    starts = np.arange(0, max(piece.steps - PHRASE, 0) + 1, PHRASE)
+    heard = recognise(piece.notes, starts)
+    ranking = sorted(GENRES, key=lambda name: -heard.get(name, 0.0))
+    genre = next(name for name in ranking if name != target)
+    if ranking[0] == target and needed:
+        _warn(f"this looks like {target} already; it is taken for {genre}: say what it is (genre, --from) if not")
+    return genre, heard
+
+
+def _loaded(source) -> Notes:
+    from spartito.loading import load_notes
+
+    return load_notes(source)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RestyleWarning, stacklevel=4)
