@@ -192,13 +192,15 @@ class Generator(nn.Module):
         if c.skip:
             self.skip = nn.Parameter(torch.tensor(SKIP))
         if c.coordinates:
-            self.register_buffer("places", coordinates(), persistent=False)
+            for name, values in zip(("key", "place"), coordinates()):
+                self.register_buffer(name, values, persistent=False)
         initialise(self)
 
     def forward(self, phrases: Tensor) -> Tensor:
         x = phrases
         if self.config.coordinates:
-            x = torch.cat([x, self.places.expand(x.shape[0], -1, -1, -1)], dim=1)
+            places = [values.expand(x.shape[0], -1, STEPS, KEYS) for values in (self.key, self.place)]
+            x = torch.cat([x, *places], dim=1)
         logits = self.body(x)
         return logits + self.skip * (2 * phrases - 1) if self.config.skip else logits
 
@@ -246,13 +248,12 @@ def inputs_of(c: GeneratorConfig) -> int:
     return c.channels + (COORDINATES if c.coordinates else 0)
 
 
-def coordinates() -> Tensor:
-    """(1, 4, 64, 84): key and place in the beat from -1 to 1, place in the bar on a circle."""
+def coordinates() -> tuple[Tensor, Tensor]:
+    """(1, 1, 1, 84) keys and (1, 3, 64, 1) places: in the bar on a circle, in the beat; all from -1 to 1."""
     step, key = torch.arange(STEPS).float(), torch.arange(KEYS).float()
     turn = 2 * torch.pi * step / BAR
-    columns = torch.stack([turn.sin(), turn.cos(), (step % 4 - 1.5) / 1.5])  # (3, 64)
-    rows = (2 * key / (KEYS - 1) - 1).expand(1, STEPS, KEYS)
-    return torch.cat([rows, columns[:, :, None].expand(3, STEPS, KEYS)])[None]
+    places = torch.stack([turn.sin(), turn.cos(), (step % 4 - 1.5) / 1.5])
+    return (2 * key / (KEYS - 1) - 1)[None, None, None], places[None, :, :, None]
 
 
 # -- discriminator --------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 
 from spartito.errors import DeviceError, MissingExtraError, ModelError
 
-__all__ = ["Network", "open_graph", "open_torch"]
+__all__ = ["Network", "open_filled_graph", "open_graph", "open_torch"]
 
 Network = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
 """Takes inputs by name, gives the outputs in the order of the graph."""
@@ -41,6 +41,20 @@ def open_graph(path: str | os.PathLike, *, device: str = "auto", threads: int = 
     DeviceError
         The device asked for is unknown or not there.
     """
+    return _open(path, {}, device=device, threads=threads)
+
+
+def open_filled_graph(
+    path: str | os.PathLike, weights: dict[str, np.ndarray], *, device: str = "auto", threads: int = 0
+) -> Network:
+    """A network from an ONNX file that names its weights and holds none: `weights` by name, float32, are put in.
+
+    So several sets of weights share one graph. Otherwise as `open_graph`.
+    """
+    return _open(path, weights, device=device, threads=threads)
+
+
+def _open(path: str | os.PathLike, weights: dict[str, np.ndarray], *, device: str, threads: int) -> Network:
     import onnxruntime as ort
 
     path = Path(path)
@@ -51,6 +65,9 @@ def open_graph(path: str | os.PathLike, *, device: str = "auto", threads: int = 
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only
     options.enable_cpu_mem_arena = False  # it keeps the largest layers of every shape: 740 MB in place of 480
+    if weights:
+        values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value)) for value in weights.values()]
+        options.add_external_initializers(list(weights), values)
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises several kinds of its own

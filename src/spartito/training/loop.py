@@ -206,14 +206,9 @@ def fit(
                 means = {name: round(value / counted, 5) for name, value in sums.items()}
                 sums, counted = {}, 0
                 seconds = time.monotonic() - started
-                report(
-                    {
-                        "step": step,
-                        **means,
-                        "gradient": norms[0] if len(norms) == 1 else norms,
-                        "seconds": round(seconds, 1),
-                    }
-                )
+                others = {f"gradient_{i}": norm for i, norm in enumerate(norms) if i > 0}
+                entry = {"step": step, **means, "gradient": norms[0], **others, "seconds": round(seconds, 1)}
+                report(entry)
             if validate is not None and (step % config.validate_every == 0 or step == config.steps):
                 report({"step": step, **_validated(plain, average, validate)})
             if time.monotonic() - saved > 60 * config.checkpoint_minutes or step == config.steps:

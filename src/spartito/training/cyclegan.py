@@ -1,0 +1,464 @@
+"""How the CycleGAN of genres is trained (`models/cyclegan.py`).
+
+`published` is G. Brunner et al., 'Symbolic music genre transfer with CycleGAN' (ICTAI 2018) as its public program has
+it: least squares; half-normal noise, one tensor per step, added to whatever a discriminator sees; L1 cycle times 10; a
+pool of batches, which `base` does without; Adam at 2e-4 with beta1 0.5, constant for ten epochs, then falling to zero.
+Generators first, by one optimiser, then all discriminators on the phrases that were made before that update. The extra
+discriminators (`partial`: music of the pair; `full`: of all genres) learn what music is, *but tell no one*: in the
+program no gradient of theirs reaches a generator.
+
+`fixed` is ours and differs in this:
+
+- the extra discriminators reach the generators (`gamma_generators`);
+- the cycle is a weighted cross-entropy and, for every second batch, runs over notes that are really struck
+  (`binarised`), so that nothing can hide below the threshold; discriminators and guides see struck notes only;
+- guides (`cyclegan_guides.py`), trained beside on the train split alone, pull towards the target genre; discriminators
+  and guides see phrases in which cells are dropped and struck at random, so that single cells convince nobody;
+- a floor under the likeness of the chroma: what is asked of the generators is another genre of the same piece;
+- part of a batch is shown to the generator that it needs no change from (identity);
+- two rates, spectral norm, averaged weights (EMA), transposition by up to five semitones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spartito.models.cyclegan import CycleGan, CycleGanConfig, DiscriminatorConfig, GeneratorConfig
+from spartito.training.cyclegan_guides import Guides, misled
+from spartito.training.cyclegan_losses import (
+    Pool,
+    adversarial,
+    binarised,
+    chroma_floor,
+    chroma_likeness,
+    cycle_entropy,
+    discrimination,
+    flipped,
+    half_normal,
+    l1,
+)
+from spartito.training.data.genre_store import GenrePieces
+from spartito.training.loop import LoopConfig
+
+__all__ = ["CONFIGS", "Game", "GenreRecipe", "Players", "batches", "make_validation", "new_network", "steps_per_epoch"]
+
+CONSTANT_EPOCHS = 10  # published: then the rate falls
+MISLED = 24  # cells that are flipped to mislead a guide, at most; a phrase has some 60 onsets and 200 that sound
+SOFT = 0.05  # of the labels of guides
+
+
+@dataclass(frozen=True)
+class GenreRecipe:
+    """Networks, losses, data handling and loop."""
+
+    network: CycleGanConfig = field(default_factory=CycleGanConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    batch: int = 16
+    """Phrases of each genre."""
+    epochs: int = 0
+    """Published: passes over the smaller genre, which give the number of steps and the rate; 0: `loop` says it."""
+    noise: float = 0.1
+    """sigma_D, deviation of the half-normal noise that discriminators see."""
+    pool: int = 50
+    """Pairs of batches; not used by `base`."""
+    cycle: float = 5.0
+    """Weight of the cycle; of the published L1 it is 10."""
+    positives: float = 9.0
+    """By how much heavier cells that sound are in the fixed cycle."""
+    adversarial: float = 1.0
+    """Weight of the discriminators of the genres for the generators."""
+    gamma: float = 1.0
+    """Weight of the extra discriminators' own losses."""
+    gamma_generators: float = 1.0
+    """Weight of the extra discriminators for the generators; no effect when published."""
+    identity: float = 1.0
+    """Weight of the identity; on a quarter of each batch."""
+    guidance: float = 1.0
+    """Weight of the guides for the generators; 0 does without guides."""
+    guidance_from: int = 300
+    """Step at which the guides begin to be heard; they are heard fully after as many steps again."""
+    chroma: float = 10.0
+    """Weight of the floor under the likeness of the chroma."""
+    chroma_floor: float = 0.8
+    dropped: float = 0.05
+    """Chance of a sounding cell to be hidden from discriminators and guides."""
+    struck: float = 0.001
+    """Chance of a silent cell to be shown as sounding."""
+    judge_rate: float = 0.5
+    """Rate of discriminators as part of that of the generators (TTUR)."""
+    transpose: int = 5
+    """Semitones up or down, drawn for each phrase."""
+
+    @property
+    def published(self) -> bool:
+        return self.network.variant == "published"
+
+
+def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7), **loop) -> GenreRecipe:
+    """The published training around networks of a size."""
+    settings = {"steps": 1, "learning_rate": 2e-4, "clip": 0.0, "average": 0.0, "precision": "32-true"} | loop
+    return GenreRecipe(
+        network=CycleGanConfig(
+            variant="published",
+            generator=GeneratorConfig.published(width=width, blocks=blocks),
+            discriminator=DiscriminatorConfig.published(width=judges, kernels=kernels),
+        ),
+        loop=LoopConfig(**settings),
+        epochs=20,
+        noise=1.0,
+        cycle=10.0,
+        identity=0.0,
+        guidance=0.0,
+        chroma=0.0,
+        dropped=0.0,
+        struck=0.0,
+        gamma_generators=0.0,
+        judge_rate=1.0,
+        transpose=0,
+    )
+
+
+def fixed_recipe(*, width: int, blocks: int, judges: int, **loop) -> GenreRecipe:
+    """Our training around generators of a size."""
+    settings = {
+        "steps": 6_000,
+        "learning_rate": 5e-4,
+        "warmup": 100,
+        "clip": 5.0,
+        "average": 0.995,
+        "precision": "bf16-mixed",
+        "channels_last": False,
+    } | loop
+    return GenreRecipe(
+        network=CycleGanConfig(
+            generator=GeneratorConfig(width=width, blocks=blocks),
+            discriminator=DiscriminatorConfig(width=judges),
+        ),
+        loop=LoopConfig(**settings),
+    )
+
+
+TINY = {"steps": 6, "report_every": 3, "validate_every": 6, "precision": "32-true"}
+CONFIGS: dict[tuple[str, str], GenreRecipe] = {
+    ("fixed", "tiny"): replace(fixed_recipe(width=4, blocks=1, judges=4, **TINY), batch=4, guidance_from=2, pool=2),
+    ("fixed", "lite"): fixed_recipe(width=24, blocks=4, judges=24, report_every=50, validate_every=250),
+    ("fixed", "small"): fixed_recipe(width=48, blocks=6, judges=32, steps=20_000),
+    ("fixed", "paper"): replace(
+        fixed_recipe(width=64, blocks=10, judges=64, steps=20_000, learning_rate=2e-4),
+        network=CycleGanConfig(
+            generator=GeneratorConfig(layout="published", width=64, blocks=10),
+            discriminator=DiscriminatorConfig(width=64),
+        ),
+    ),
+    ("published", "tiny"): replace(published_recipe(width=2, blocks=1, judges=2, **TINY), batch=4, epochs=0, pool=2),
+    ("published", "lite"): published_recipe(width=16, blocks=4, judges=16, kernels=(4, 4, 1)),
+    ("published", "small"): published_recipe(width=32, blocks=6, judges=32, kernels=(4, 4, 1)),
+    ("published", "paper"): published_recipe(width=64, blocks=10, judges=64),
+}
+
+
+# -- networks and rates ---------------------------------------------------------------------------------------------
+
+
+class Players(CycleGan):
+    """All that is trained: the networks of a pair and, if they are asked for, its guides."""
+
+    def __init__(self, config: CycleGanConfig, *, guides: bool = False):
+        super().__init__(config)
+        if guides:
+            self.guides = Guides(config.generator.channels)
+
+
+def new_network(recipe: GenreRecipe) -> Players:
+    torch.manual_seed(recipe.loop.seed)
+    return Players(recipe.network, guides=recipe.guidance > 0)
+
+
+def optimizers(recipe: GenreRecipe) -> Callable[[Players, LoopConfig], list[torch.optim.Optimizer]]:
+    """Adam for the generators, for the discriminators and for the guides, for `training.loop.fit`."""
+
+    def made(network: Players, config: LoopConfig) -> list[torch.optim.Optimizer]:
+        groups = [
+            (network.generators(), 1.0, (0.5, 0.999)),
+            (network.discriminators(), recipe.judge_rate, (0.5, 0.999)),
+        ]
+        if recipe.guidance > 0:
+            groups.append(([network.guides], 2.0, (0.9, 0.99)))
+        return [
+            torch.optim.Adam(
+                [{"params": [p for part in parts for p in part.parameters()], "scale": scale}],
+                lr=config.learning_rate,
+                betas=betas,
+                eps=1e-8,
+            )
+            for parts, scale, betas in groups
+        ]
+
+    return made
+
+
+def rate(recipe: GenreRecipe, *, per_epoch: int) -> Callable[[int, LoopConfig], float]:
+    """The learning rate at a step.
+
+    Published: by epochs, constant for ten, then a line that reaches zero when they are over. Fixed: a short warm-up,
+    constant for half of the steps, then a line to a twentieth.
+    """
+
+    def published(step: int, config: LoopConfig) -> float:
+        epoch, epochs = step // per_epoch, max(1, config.steps // per_epoch)
+        if epoch < CONSTANT_EPOCHS or epochs <= CONSTANT_EPOCHS:
+            return config.learning_rate
+        return config.learning_rate * (epochs - epoch) / (epochs - CONSTANT_EPOCHS)
+
+    def fixed(step: int, config: LoopConfig) -> float:
+        if step < config.warmup:
+            return config.learning_rate * (step + 1) / config.warmup
+        return config.learning_rate * min(1.0, 0.05 + 1.9 * (1 - step / config.steps))
+
+    return published if recipe.published else fixed
+
+
+# -- batches --------------------------------------------------------------------------------------------------------
+
+
+def steps_per_epoch(*windows: np.ndarray, batch: int) -> int:
+    return max(1, min(len(w) for w in windows) // batch)
+
+
+def batches(
+    genres: dict[str, GenrePieces], pair: tuple[str, str], recipe: GenreRecipe
+) -> tuple[Callable[[int], dict[str, Tensor]], int]:
+    """Batches from their index, and how many make an epoch.
+
+    Of each genre the same number of windows makes an epoch, that of the smaller one; all are drawn anew in every epoch
+    so that works with many versions do not count more. `m`: music for the extra discriminators.
+    """
+    mixed = {"base": (), "partial": pair, "full": tuple(genres)}[recipe.network.model]
+    windows = {name: genres[name].windows(hop=16) for name in {*pair, *mixed}}
+    per_epoch = steps_per_epoch(*(windows[name] for name in pair), batch=recipe.batch)
+    channels = slice(2 - recipe.network.generator.channels, 2)
+    last: dict[int, dict[str, Tensor]] = {}  # several losses ask for the same batch
+    orders: dict[tuple, np.ndarray] = {}
+
+    def order(name: str, epoch: int, number: int) -> np.ndarray:
+        """Windows of a genre in an epoch, shuffled."""
+        if (name, number, epoch) not in orders:
+            for key in [key for key in orders if key[:2] == (name, number)]:
+                del orders[key]
+            random = np.random.default_rng([recipe.loop.seed, epoch, number])
+            chances = genres[name].weights(windows[name])
+            few = min(per_epoch * recipe.batch, int(np.count_nonzero(chances)))
+            orders[name, number, epoch] = random.choice(len(chances), size=few, replace=False, p=chances)
+        return orders[name, number, epoch]
+
+    def phrases(name: str, index: int, number: int, count: int) -> np.ndarray:
+        epoch, place = divmod(index, per_epoch)
+        chosen = np.take(order(name, epoch, number), np.arange(place * count, (place + 1) * count), mode="wrap")
+        random = np.random.default_rng([recipe.loop.seed, index, number])
+        shifts = random.integers(-recipe.transpose, recipe.transpose + 1, size=count)
+        return genres[name].rolls(windows[name][chosen], transpose=shifts)[:, channels]
+
+    def batch_at(index: int) -> dict[str, Tensor]:
+        if index in last:
+            return last[index]
+        found = {key: phrases(name, index, i, recipe.batch) for i, (key, name) in enumerate(zip("ab", pair))}
+        if mixed:
+            parts = np.array_split(np.arange(recipe.batch), len(mixed))
+            found["m"] = np.concatenate(
+                [phrases(n, index, 2 + i, len(p)) for i, (n, p) in enumerate(zip(mixed, parts))]
+            )
+        tensors = {key: torch.from_numpy(value).float() for key, value in found.items()}
+        random = torch.Generator().manual_seed(index + 1_000_003 * recipe.loop.seed)
+        tensors["noise"] = half_normal(tuple(tensors["a"].shape), sigma=recipe.noise, generator=random)
+        tensors["step"] = torch.tensor(index)
+        last.clear()
+        last[index] = tensors
+        return tensors
+
+    return batch_at, per_epoch
+
+
+# -- the game -------------------------------------------------------------------------------------------------------
+
+
+class Game:
+    """The losses of one step, which `fit` minimises in order: generators, discriminators, guides.
+
+    It holds the pool and, from the first loss to the second, the phrases that the generators just made.
+    """
+
+    def __init__(self, network: Players, recipe: GenreRecipe):
+        self.network, self.recipe = network, recipe
+        self.pool = Pool(recipe.pool if recipe.network.model != "base" else 0, seed=recipe.loop.seed)
+        self.fakes: tuple[Tensor, Tensor] | None = None
+
+    def losses(self) -> list[Callable]:
+        guides = [self.guides] if self.recipe.guidance > 0 else []
+        return [self.generators, self.discriminators, *guides]
+
+    def only(self, *parts: nn.Module) -> None:
+        """Let only these parts of the network collect gradients: the others judge or write, and do not learn."""
+        self.network.requires_grad_(False)
+        for part in parts:
+            part.requires_grad_(True)
+
+    def shown(self, logits: Tensor) -> Tensor:
+        """What of the generators' logits the others see."""
+        return logits.float().sigmoid() if self.recipe.published else binarised(logits)
+
+    def noisy(self, phrases: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Phrases as a discriminator sees them."""
+        r = self.recipe
+        if r.dropped or r.struck:
+            phrases = flipped(phrases, dropped=r.dropped, struck=r.struck)
+        return phrases + batch["noise"]
+
+    def generators(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Adversarial, cycle and, when fixed, the other terms of both generators."""
+        r, a, b = self.recipe, batch["a"], batch["b"]
+        self.only(*self.network.generators())
+        few = max(1, len(a) // 4) if r.identity > 0 else 0
+        to_b, same_b = network("AtoB", torch.cat([a, b[:few]])).split([len(a), few])
+        to_a, same_a = network("BtoA", torch.cat([b, a[:few]])).split([len(b), few])
+        made_b, made_a = self.shown(to_b), self.shown(to_a)
+        self.fakes = made_a.detach(), made_b.detach()
+        hard = not r.published and int(batch["step"]) % 2 == 0
+        back_a = network("BtoA", made_b if hard else to_b.float().sigmoid())
+        back_b = network("AtoB", made_a if hard else to_a.float().sigmoid())
+        if r.published:
+            cycle = l1(a, back_a) + l1(b, back_b)
+        else:
+            cycle = cycle_entropy(a, back_a, positives=r.positives) + cycle_entropy(b, back_b, positives=r.positives)
+        seen_a, seen_b = self.noisy(made_a, batch), self.noisy(made_b, batch)
+        terms = {
+            "cycle": r.cycle * cycle,
+            "adversarial": r.adversarial * (adversarial(network("D_B", seen_b)) + adversarial(network("D_A", seen_a))),
+        }
+        if r.network.model != "base" and not r.published and r.gamma_generators > 0:
+            music = adversarial(network("D_A_music", seen_a)) + adversarial(network("D_B_music", seen_b))
+            terms["music"] = r.gamma_generators * music
+        if few:
+            same = sum(
+                cycle_entropy(truth[:few], logits, positives=r.positives)
+                for truth, logits in ((a, same_a), (b, same_b))
+            )
+            terms["identity"] = r.identity * same
+        if r.chroma > 0:
+            floor = sum(chroma_floor(x, y, floor=r.chroma_floor) for x, y in ((a, made_b), (b, made_a)))
+            terms["chroma"] = r.chroma * floor
+        if r.guidance > 0:
+            terms["guidance"] = self.guidance(network, made_a, made_b, step=int(batch["step"]))
+        return terms
+
+    def guidance(self, network: nn.Module, made_a: Tensor, made_b: Tensor, *, step: int) -> Tensor:
+        """Cross-entropy of what was made towards its target genre, for all guides but the watch."""
+        r = self.recipe
+        heard = min(1.0, max(0.0, step / r.guidance_from - 1)) if r.guidance_from else 1.0
+        if heard == 0:
+            return made_a.new_zeros(())
+        both = flipped(torch.cat([made_a, made_b]), dropped=r.dropped, struck=r.struck)
+        logits = network("guides", both)[:, :-1]
+        return heard * r.guidance * F.binary_cross_entropy_with_logits(logits, labels(logits))
+
+    def discriminators(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of the genres and, unless the model is `base`, of music."""
+        r = self.recipe
+        self.only(*self.network.discriminators())
+        made = self.pool(*self.fakes)
+        real = {"A": self.noisy(batch["a"], batch), "B": self.noisy(batch["b"], batch)}
+        fake = {side: self.noisy(x, batch) for side, x in zip("AB", made)}
+        both = {side: torch.cat([real[side], fake[side]]) for side in "AB"}
+        count = len(batch["a"])
+        found = {side: discrimination(*network(f"D_{side}", both[side]).split(count)) for side in "AB"}
+        terms = {"discriminators": sum(found.values())}
+        if r.network.model != "base":
+            music = self.noisy(batch["m"], batch)
+            extra = [
+                discrimination(*network(f"D_{side}_music", torch.cat([music, fake[side]])).split([len(music), count]))
+                for side in "AB"
+            ]
+            terms["music_discriminators"] = r.gamma * sum(extra)
+        return terms
+
+    def guides(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Cross-entropy of the guides on real phrases, half of them changed so as to mislead."""
+        r = self.recipe
+        self.only(self.network.guides)
+        both = torch.cat([batch["a"], batch["b"]])
+        changed = both.clone()
+        changed[::2] = self.misled(both[::2])
+        logits = network("guides", flipped(changed, dropped=r.dropped, struck=r.struck))
+        loss = F.binary_cross_entropy_with_logits(logits, labels(logits))
+        hits = ((logits > 0) == (labels(logits) > 0.5)).float().mean()
+        return {"guides": loss * logits.shape[1], "_guides_right": hits.detach()}
+
+    def misled(self, phrases: Tensor) -> Tensor:
+        """Phrases, the first half of genre A, with the cells flipped that would most mislead the guides as they are."""
+        changed = phrases.clone().requires_grad_()
+        with torch.autocast(phrases.device.type, torch.bfloat16, enabled=self.recipe.loop.precision == "bf16-mixed"):
+            logits = self.network.guides(changed)  # not the wrapped network, which minds gradients of its own
+        (slope,) = torch.autograd.grad(F.binary_cross_entropy_with_logits(logits, labels(logits)), changed)
+        return misled(phrases, slope, most=MISLED)
+
+
+def labels(logits: Tensor) -> Tensor:
+    """Genre A for the first half of the rows, B for the second; softened."""
+    half = len(logits) // 2
+    target = torch.full_like(logits, SOFT)
+    target[half:] = 1 - SOFT
+    return target
+
+
+# -- validation -----------------------------------------------------------------------------------------------------
+
+
+def make_validation(
+    genres: dict[str, GenrePieces], pair: tuple[str, str], recipe: GenreRecipe, *, phrases: int = 128
+) -> Callable[[Players], dict[str, float]]:
+    """What the transfers of some phrases of each genre keep and reach, at the threshold 0.5.
+
+    `chroma` likeness; `density` ratio of cells that sound; `changed` share of the source's onsets that went; `empty`
+    share; `cycle` F1; `guided` and `watched`: share that the guides in the mean, and the watch, hear as the target
+    genre; `right`: share of real phrases of the source that the watch knows.
+    """
+    channels = slice(2 - recipe.network.generator.channels, 2)
+    rolls = []
+    for name in pair:
+        windows = genres[name].windows(hop=16)
+        spread = np.linspace(0, len(windows) - 1, min(phrases, len(windows))).astype(np.int64)
+        rolls.append(torch.from_numpy(genres[name].rolls(windows[spread])[:, channels]).float())
+
+    def validate(network: Players) -> dict[str, float]:
+        found = {}
+        device = next(network.parameters()).device
+        sides = (("AtoB", network.AtoB, network.BtoA, rolls[0]), ("BtoA", network.BtoA, network.AtoB, rolls[1]))
+        for number, (name, there, back, source) in enumerate(sides):
+            source = source.to(device)
+            probabilities = there(source).sigmoid()
+            made = (probabilities > 0.5).float()
+            again = (back(probabilities) > 0).float()
+            both, ours, truth = (float(x.sum()) for x in (again * source, again, source))
+            kept = float((made[:, 0] * source[:, 0]).sum() / source[:, 0].sum())
+            values = {
+                "chroma": float(chroma_likeness(source, made).mean()),
+                "density": float(made[:, -1].sum() / source[:, -1].sum()),
+                "changed": 1 - kept,
+                "empty": float((made[:, -1].sum((1, 2)) == 0).float().mean()),
+                "cycle": 2 * both / max(1.0, ours + truth),
+            }
+            if hasattr(network, "guides"):
+                towards = 1 - 2 * number  # +1: a positive logit says the target genre
+                said, before = towards * network.guides(made), towards * network.guides(source)
+                values["guided"] = float((said[:, :-1].mean(1) > 0).float().mean())
+                values["watched"] = float((said[:, -1] > 0).float().mean())
+                values["right"] = float((before[:, -1] < 0).float().mean())
+            found |= {f"{name}_{key}": value for key, value in values.items()}
+        return found
+
+    return validate

@@ -1,0 +1,141 @@
+"""What the CycleGAN of genres is trained for (`training/cyclegan.py`): single losses, and what they need.
+
+All take phrases (B, C, 64, 84) of 0..1, C = 1 (what sounds) or 2 (onsets, what sounds), or the logits of such.
+
+Source: G. Brunner et al., 'Symbolic music genre transfer with CycleGAN' (ICTAI 2018) and its public program: least
+squares, L1 cycle, half-normal noise, a pool of batches. Ours: the weighted cross-entropy of the cycle, `binarised`
+(straight-through; Y. Bengio, N. Leonard, A. Courville, arXiv 1308.3432) with a gradient that does not vanish where the
+generator is sure, the floor under the chroma, and noise that strikes and drops cells.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "Pool",
+    "adversarial",
+    "binarised",
+    "chroma_floor",
+    "chroma_likeness",
+    "cycle_entropy",
+    "discrimination",
+    "flipped",
+    "half_normal",
+    "l1",
+]
+
+TEMPERATURE = (
+    3.0  # of the gradient of `binarised`: at logits of 6 it is a tenth of the largest, in place of a hundredth
+)
+BEAT = 4  # steps
+OCTAVE = 12
+SILENT = 1e-4  # norm of a chroma below which a beat is silent
+
+
+# -- published ------------------------------------------------------------------------------------------------------
+
+
+def half_normal(shape: tuple[int, ...], *, sigma: float, generator: torch.Generator | None = None) -> Tensor:
+    """|N(0, sigma^2)| for every cell: the noise that all discriminators of a step share."""
+    return sigma * torch.randn(shape, generator=generator).abs()
+
+
+def adversarial(patches: Tensor) -> Tensor:
+    """Of a generator: how far the patches of its phrases are from 'real'."""
+    return (patches.float() - 1).square().mean()
+
+
+def discrimination(real: Tensor, fake: Tensor) -> Tensor:
+    """Of a discriminator: half the squared distance of real patches to 1 and of made ones to 0."""
+    return 0.5 * ((real.float() - 1).square().mean() + fake.float().square().mean())
+
+
+def l1(truth: Tensor, logits: Tensor) -> Tensor:
+    """Mean absolute difference of phrases and of probabilities given as logits."""
+    return (truth - logits.float().sigmoid()).abs().mean()
+
+
+class Pool:
+    """The last `size` pairs of batches that the generators made (Brunner et al.'s pool, which holds whole batches).
+
+    Until it is full a pair is stored and given back; then, every second time, a batch of each genre is taken from it,
+    each chosen for itself, and replaced by the new one; else the new pair is given back and not stored.
+    """
+
+    def __init__(self, size: int = 50, *, seed: int = 0):
+        self.size = size
+        self.pairs: list[list[Tensor]] = []
+        self.random = torch.Generator().manual_seed(seed)
+
+    def __call__(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        new = [a.detach(), b.detach()]
+        if self.size == 0:
+            return new[0], new[1]
+        if len(self.pairs) < self.size:
+            self.pairs.append([x.half() for x in new])  # probabilities: half precision is plenty
+            return new[0], new[1]
+        if torch.rand((), generator=self.random) < 0.5:
+            return new[0], new[1]
+        given = []
+        for side in range(2):
+            pair = self.pairs[int(torch.randint(self.size, (), generator=self.random))]
+            given.append(pair[side].to(new[side].dtype))
+            pair[side] = new[side].half()
+        return given[0], given[1]
+
+    def state_dict(self) -> dict:
+        return {"pairs": [list(pair) for pair in self.pairs], "random": self.random.get_state()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.pairs = [list(pair) for pair in state["pairs"]]
+        self.random.set_state(state["random"].cpu())
+
+
+# -- ours -----------------------------------------------------------------------------------------------------------
+
+
+def cycle_entropy(truth: Tensor, logits: Tensor, *, positives: float) -> Tensor:
+    """Cross-entropy of cells, those that sound 1 + `positives` times as heavy: silence is no way out."""
+    weight = 1 + positives * truth
+    return F.binary_cross_entropy_with_logits(logits.float(), truth, weight=weight)
+
+
+def binarised(logits: Tensor) -> Tensor:
+    """0 or 1 forwards; backwards the slope of a flatter sigmoid, so that a sure cell can still be changed."""
+    soft = torch.sigmoid(logits.float() / TEMPERATURE)
+    return (logits > 0).to(soft.dtype) + (soft - soft.detach())
+
+
+def flipped(phrases: Tensor, *, dropped: float, struck: float, generator: torch.Generator | None = None) -> Tensor:
+    """Phrases of which each cell that sounds is dropped, and each silent one struck, by these chances.
+
+    Gradients go through the cells that stay. It hides single false cells from whoever looks at the result.
+    """
+    chance = torch.rand(phrases.shape, generator=generator)
+    kept = phrases * (chance >= dropped)
+    return torch.where(chance > 1 - struck, torch.ones_like(kept), kept)
+
+
+def chroma(phrases: Tensor) -> Tensor:
+    """(B, 12, 15): how much of each pitch class sounds, averaged over windows of two beats, a beat apart."""
+    sounding = phrases[:, -1]  # (B, 64, 84): 84 keys are seven octaves from a C
+    count, steps, keys = sounding.shape
+    classes = sounding.view(count, steps, keys // OCTAVE, OCTAVE).sum(2)  # (B, 64, 12)
+    return F.avg_pool1d(classes.transpose(1, 2), 2 * BEAT, BEAT)
+
+
+def chroma_likeness(reference: Tensor, estimate: Tensor) -> Tensor:
+    """(B,) cosine of the chromas of two phrases, averaged over the beats in which either sounds."""
+    first, second = chroma(reference), chroma(estimate)
+    norms = [(x.square().sum(1) + SILENT**2).sqrt() for x in (first, second)]
+    cosine = (first * second).sum(1) / (norms[0] * norms[1])
+    sounds = ((norms[0] > 2 * SILENT) | (norms[1] > 2 * SILENT)).to(cosine.dtype)
+    return (cosine * sounds).sum(1) / sounds.sum(1).clamp(min=1)
+
+
+def chroma_floor(reference: Tensor, estimate: Tensor, *, floor: float) -> Tensor:
+    """How far the likeness of the chroma falls below `floor`, in the mean: free above it, dear below."""
+    return (floor - chroma_likeness(reference, estimate)).clamp(min=0).mean()
