@@ -66,7 +66,7 @@ def _open(path: str | os.PathLike, weights: dict[str, np.ndarray], *, device: st
     options.log_severity_level = 3  # errors only
     options.enable_cpu_mem_arena = False  # it keeps the largest layers of every shape: 740 MB in place of 480
     if weights:
-        values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value)) for value in weights.values()]
+        values = [ort.OrtValue.ortvalue_from_numpy(np.asarray(value, order="C")) for value in weights.values()]
         options.add_external_initializers(list(weights), values)
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
