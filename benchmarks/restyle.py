@@ -1,0 +1,408 @@
+"""Does `restyle` reach the other genre, and what is left of the piece? All engines, side by side, on held-out works.
+
+    python benchmarks/restyle.py STORE --classifiers RUNS [--excerpts 24] [--bars 16] [--pieces 2]
+        [--engines identity rule cyclegan idiom real] [--foreign FOREIGN] -o results
+
+STORE is a store of grid pieces (`spartito train genre --prepare`); its test split is used, whose works no generator,
+engine or classifier has seen. Excerpts of `--bars` bars are taken evenly over its sets and works, each is restyled as a
+user's file would be (`spartito.restyle`, strength 1, beats given) to both other genres, and cut into phrases of four
+bars. `--pieces` whole pieces of each genre follow. Engines:
+
+    identity   the phrases as they are: how far a classifier errs by itself
+    rule       swing, sevenths and ninths, or their removal (`benchmarks/fixed_rule.py`): what must be beaten
+    real       phrases of the target genre instead of a transfer: the most a classifier will ever say, and what an
+               unrelated piece has in common with this one
+    cyclegan, idiom, ...  engines of `restyle`; `idiom+melody` with `--keep melody`
+
+RUNS holds runs of `spartito train genre-classifier`, `<a>-<b>-<kind>`: `evaluation` learned from sets that nothing else
+has seen, on onsets alone, with genres matched in density; `independent` from works that no generator or engine learned
+from; `published` from those they learned from. *Success*: phrases taken for their own genre before and for the target
+after. S is the strength of the direction, with the cycle (the result restyled back). A figure of success is to be read
+with three others: of `identity` (which should be 0), of `real`, and what is kept of the piece (`evaluation.style`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spartito import __version__
+from spartito.analysis.beats import Beats, with_beats
+from spartito.errors import ModelError, SpartitoError
+from spartito.evaluation.restyle import genre_profiles
+from spartito.evaluation.strength import strength, success
+from spartito.evaluation.style import compare, genre_profile, seams
+from spartito.files import atomic_path
+from spartito.notes.notes import Notes
+from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, gridded, rolls
+from spartito.notes.skyline import skyline
+from spartito.notes.two_hands import hand_tracks
+from spartito.style.engines import GENRES, pair_of
+from spartito.training.data.genre_store import BAR, GenrePieces, open_store
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fixed_rule import fixed_rule
+
+JUDGES = ("evaluation", "independent", "published")
+PLAIN = ("identity", "rule", "real")
+SEED = 7
+TEMPO = 110.0  # quarter notes per minute where the set does not say
+LEAD = 1.0  # seconds before the first beat
+PROFILED = 1000  # phrases of a genre that make its profile
+COLUMNS = {  # key: heading
+    "success_evaluation": "success: evaluation judge",
+    "success_independent": "independent",
+    "success_published": "published",
+    "strength_independent": "S frac",
+    "prob_independent": "S prob",
+    "style_fit": "style fit",
+    "chroma_sim": "chroma",
+    "melody_recall": "melody",
+    "melody_near": "melody ±1",
+    "groove_sim": "groove",
+    "onset_f1": "onset F1",
+    "density_ratio": "density",
+    "out_of_scale": "out of scale",
+    "empty": "empty",
+    "seam_density": "seam: density",
+    "seam_chroma": "seam: chroma",
+}
+PERCENT = {key for key in COLUMNS if key.startswith(("success", "strength", "prob", "empty"))}
+
+
+# -- pieces ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """Some bars of a piece: on the grid (k, 5) from step 0, a downbeat, and as notes in seconds with their beats."""
+
+    name: str
+    genre: str
+    steps: int
+    grid: np.ndarray
+    notes: Notes
+    beats: Beats
+
+    def on_grid(self, notes: Notes) -> np.ndarray:
+        """(k, 5) of other notes on the same beats."""
+        array = notes.array.copy()
+        array["onset"] = np.maximum(array["onset"], self.beats.times[0])  # or a beat would be added in front
+        array["offset"] = np.maximum(array["offset"], array["onset"])
+        table = gridded(Notes(array, tracks=notes.tracks), self.beats).notes
+        return table[table[:, 0] < self.steps]
+
+    def phrases(self, grid: np.ndarray) -> np.ndarray:
+        """(n, 2, 64, 84) of notes on the grid."""
+        return rolls(grid, np.arange(0, self.steps - PHRASE + 1, PHRASE))
+
+    def tune(self) -> np.ndarray:
+        """(n, 64, 84) bool: onsets of the tune of the excerpt in each phrase."""
+        out = np.zeros((self.steps, KEYS), dtype=bool)
+        line = self.grid[skyline(self.grid)]
+        line = line[(line[:, 2] >= LOWEST) & (line[:, 2] <= HIGHEST)]
+        out[line[:, 0], line[:, 2] - LOWEST] = True
+        return out[: self.steps // PHRASE * PHRASE].reshape(-1, PHRASE, KEYS)
+
+
+def cut(pieces: GenrePieces, piece: int, start: int, steps: int) -> Excerpt:
+    """The notes that begin in some steps of a piece."""
+    first, last = pieces.piece[piece], pieces.piece[piece + 1]
+    table, place = pieces.notes[first:last].copy(), pieces.place[first:last] - start
+    here = (table[:, 0] >= start) & (table[:, 0] < start + steps)
+    table, place = table[here], np.maximum(place[here].astype(np.float64), 0.0)
+    table[:, 0] -= start
+    table[:, 1] = np.minimum(table[:, 1], steps - table[:, 0])
+    tempo = float(pieces.tempo[piece]) or TEMPO
+    step = 60.0 / tempo / STEPS_PER_BEAT  # seconds
+    count = np.arange(steps // STEPS_PER_BEAT + 1)
+    beats = Beats(LEAD + count * step * STEPS_PER_BEAT, count, count % 4)
+    onset = LEAD + place * step
+    notes = Notes.from_arrays(onset, onset + (table[:, 1] - 0.1) * step, table[:, 2], table[:, 3])
+    notes.array["track"] = np.where(table[:, 4] == 1, 0, 1)
+    notes = with_beats(Notes(notes.array, tracks=hand_tracks()), beats)
+    name = f"{pieces.sets[piece]}/{pieces.names[piece]}@{start // BAR}"
+    return Excerpt(name, pieces.genre, steps, table, notes, beats)
+
+
+def excerpts(store: Path, genre: str, count: int, bars: int) -> list[Excerpt]:
+    """`count` stretches of the test split: of every set alike, of as many works as possible."""
+    pieces = open_store(store, genre, "test")
+    windows = pieces.windows(hop=BAR * bars, steps=BAR * bars)
+    order = np.random.default_rng(SEED).permutation(len(windows))
+    windows = windows[order]
+    sets, works = pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]]
+    again = _rank(works)  # how many of this work come before
+    turn = np.lexsort((np.arange(len(windows)), again))
+    within = np.empty(len(windows), dtype=np.int64)
+    within[turn] = _rank(sets[turn])
+    chosen = np.lexsort((sets, within))[:count]
+    return [cut(pieces, piece, start, BAR * bars) for piece, start in windows[chosen].tolist()]
+
+
+def whole(store: Path, genre: str, count: int, *, bars: int = 128) -> list[Excerpt]:
+    """The longest stretches in 4/4 of `count` works of the test split, up to so many bars."""
+    pieces = open_store(store, genre, "test")
+    regions = pieces.regions[np.argsort(pieces.regions[:, 1] - pieces.regions[:, 2], kind="stable")]
+    regions = regions[_rank(pieces.works[regions[:, 0]]) == 0]
+    regions = regions[np.random.default_rng(SEED).permutation(len(regions))][:count]
+    return [cut(pieces, p, a, min(b - a, BAR * bars) // PHRASE * PHRASE) for p, a, b in regions.tolist()]
+
+
+def _rank(names: np.ndarray) -> np.ndarray:
+    """How many equal ones come before each."""
+    _, group = np.unique(names, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    first = np.searchsorted(group[order], group[order])
+    out = np.empty(len(names), dtype=np.int64)
+    out[order] = np.arange(len(names)) - first
+    return out
+
+
+# -- judges and engines ---------------------------------------------------------------------------------------
+
+
+def judges_of(runs: Path | None, pair: tuple[str, str]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Name -> function from phrases (n, 2, 64, 84) to probabilities (n, 2) of the pair."""
+    import torch
+
+    from spartito.training.genre_classifier import open_classifier
+
+    def judge(network):
+        def say(phrases: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return network(torch.from_numpy(phrases.astype(np.float32))).softmax(dim=1).numpy()
+
+        return say
+
+    found = {}
+    for name in JUDGES:
+        try:
+            found[name] = judge(open_classifier(Path(runs, f"{pair[0]}-{pair[1]}-{name}")))
+        except ModelError:
+            print(f"  no classifier {'-'.join(pair)}-{name}", file=sys.stderr)
+    return found
+
+
+def transfer(engine: str, opened, excerpt: Excerpt, target: str, source: str, notes: Notes) -> Notes:
+    """`notes` (on the beats of the excerpt) in another genre by an engine of `restyle`."""
+    from spartito.style.transfer import restyle
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keep = engine.split("+")[1:]
+        return restyle(notes, to=target, genre=source, engine=opened, keep=keep, analysis=excerpt.beats, seed=SEED)
+
+
+def made_by(engine: str, opened, pieces: Sequence[Excerpt], others: Sequence[Excerpt], target: str, *, cycle: bool):
+    """Notes on the grid of every piece in the target genre, then back again (or None), and seconds of one core."""
+    source = pieces[0].genre
+    if engine == "identity":
+        return [p.grid for p in pieces], None, 0.0
+    if engine == "real":
+        return [others[i % len(others)].grid for i in range(len(pieces))], None, 0.0
+    begin = time.process_time()
+    if engine == "rule":
+        there = [fixed_rule(p.grid, target) for p in pieces]
+        spent = time.process_time() - begin
+        return there, [fixed_rule(grid, source) for grid in there] if cycle else None, spent
+    results = [transfer(engine, opened, p, target, source, p.notes) for p in pieces]
+    spent = time.process_time() - begin
+    there = [p.on_grid(notes) for p, notes in zip(pieces, results, strict=True)]
+    if not cycle:
+        return there, None, spent
+    returned = [transfer(engine, opened, p, source, target, n) for p, n in zip(pieces, results, strict=True)]
+    return there, [p.on_grid(notes) for p, notes in zip(pieces, returned, strict=True)], spent
+
+
+# -- measuring ------------------------------------------------------------------------------------------------
+
+
+def measured(pieces: Sequence[Excerpt], there, back, judges: dict, profiles: dict, target: str) -> dict[str, float]:
+    """All figures of one engine and direction; `there` and `back` are notes on the grid of each piece."""
+    source = pieces[0].genre
+    before = np.concatenate([p.phrases(p.grid) for p in pieces])
+    after = np.concatenate([p.phrases(grid) for p, grid in zip(pieces, there, strict=True)])
+    cycle = None if back is None else np.concatenate([p.phrases(g) for p, g in zip(pieces, back, strict=True)])
+    tune = np.concatenate([p.tune() for p in pieces])
+    measures = compare(before, after, target=profiles.get(target), source=profiles.get(source), tune=tune)
+    figures = {name: float(np.nanmean(values)) for name, values in measures.items() if np.isfinite(values).any()}
+    joints = [_seams(p, grid) for p, grid in zip(pieces, there, strict=True) if p.steps > PHRASE]
+    for name in ("seam_density", "seam_chroma"):
+        values = np.array([joint[name] for joint in joints])
+        if np.isfinite(values).any():
+            figures[name] = float(np.nanmean(values))
+    index = pair_of(source, target).index(source)
+    for name, judge in judges.items():
+        p, q = judge(before)[:, index], judge(after)[:, index]
+        r = None if cycle is None else judge(cycle)[:, index]
+        figures[f"success_{name}"] = float(success(p, q).mean())
+        figures[f"known_{name}"] = float(np.mean(p > 0.5))  # of the source, before
+        figures[f"strength_{name}"] = strength(p, q, r)
+        figures[f"prob_{name}"] = strength(p, q, r, count="probability")
+    return figures | {"phrases": len(before)}
+
+
+def _seams(piece: Excerpt, grid: np.ndarray) -> dict[str, float]:
+    return seams(*(rolls(notes, [0], steps=piece.steps)[0] for notes in (piece.grid, grid)), hop=PHRASE)
+
+
+def profiles_of(foreign: Path | None) -> dict[str, np.ndarray]:
+    """Pairs of notes of each genre: of the sets nothing has seen, else those that ship."""
+    if foreign is None:
+        return genre_profiles()
+    return {genre: _profile(foreign, genre, "test") for genre in GENRES}
+
+
+def _profile(store: Path, genre: str, split: str) -> np.ndarray:
+    """The mean profile of phrases spread over all works of a split."""
+    pieces = open_store(store, genre, split)
+    windows = pieces.windows(hop=PHRASE)
+    rank = np.random.default_rng(SEED).permutation(len(windows))
+    windows = windows[rank][np.argsort(_rank(pieces.works[windows[rank, 0]]), kind="stable")][:PROFILED]
+    return genre_profile(pieces.rolls(windows))
+
+
+# -- tables ---------------------------------------------------------------------------------------------------
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown; the best of the engines that make something is not marked: read all columns of a row."""
+    shown = {key: head for key, head in COLUMNS.items() if any(key in row for row in rows)}
+    lines = [f"| direction | engine | {' | '.join(shown.values())} |", "|---" * (len(shown) + 2) + "|"]
+    for row in rows:
+        cells = [_cell(key, row.get(key)) for key in shown]
+        lines.append(f"| {row['direction']} | {row['engine']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def means(rows: list[dict]) -> list[dict]:
+    """Over the directions, for each engine."""
+    engines = list(dict.fromkeys(row["engine"] for row in rows))
+    out = []
+    for engine in engines:
+        mine = [row for row in rows if row["engine"] == engine]
+        keys = {key: None for row in mine for key in row if isinstance(row[key], float)}
+        mean = {key: float(np.mean([row[key] for row in mine if key in row])) for key in keys}
+        out.append({"direction": f"mean of {len(mine)}", "engine": engine, **mean})
+    return out
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None or not np.isfinite(value):
+        return "–"
+    return f"{100 * value:.1f} %" if key in PERCENT else f"{value:.2f}"
+
+
+def run(options, *, opened: dict) -> list[dict]:
+    """Rows of all directions and engines; `opened` holds the engines of `restyle` by their names here."""
+    profiles = profiles_of(options.foreign)
+    kinds = [("excerpts", {g: excerpts(options.store, g, options.excerpts, options.bars) for g in options.genres})]
+    if options.pieces:
+        kinds.append(("pieces", {g: whole(options.store, g, options.pieces) for g in options.genres}))
+    rows = []
+    for kind, pieces in kinds:
+        for source in options.genres:
+            for target in options.genres:
+                direction = f"{source}→{target}"
+                if source == target or (options.directions and direction.replace("→", "-") not in options.directions):
+                    continue
+                judges = judges_of(options.classifiers, pair_of(source, target))
+                minutes = sum(p.beats.times[-1] - p.beats.times[0] for p in pieces[source]) / 60
+                for engine in options.engines:
+                    if engine not in (*PLAIN, *opened) or (kind == "pieces" and engine in ("identity", "real")):
+                        continue
+                    try:
+                        there, back, spent = made_by(
+                            engine,
+                            opened.get(engine),
+                            pieces[source],
+                            pieces[target],
+                            target,
+                            cycle=not options.no_cycle,
+                        )
+                    except SpartitoError as error:
+                        print(f"{kind} {direction} {engine}: {error}", file=sys.stderr)
+                        continue
+                    figures = measured(pieces[source], there, back, judges, profiles, target)
+                    figures["seconds_per_minute"] = spent / minutes
+                    rows.append({"kind": kind, "direction": direction, "engine": engine, **figures})
+                    print(table([rows[-1]]).splitlines()[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--classifiers", type=Path, required=True, help="folder of runs <a>-<b>-<kind>")
+    parser.add_argument("--foreign", type=Path, help="store of sets for evaluation only: their profiles for style_fit")
+    parser.add_argument("--genres", nargs="+", choices=GENRES, default=list(GENRES))
+    parser.add_argument("--directions", nargs="+", help="such as classic-jazz; default all")
+    parser.add_argument("--excerpts", type=int, default=24)
+    parser.add_argument("--bars", type=int, default=16)
+    parser.add_argument("--pieces", type=int, default=0)
+    parser.add_argument("--engines", nargs="+", default=[*PLAIN, "cyclegan", "idiom"])
+    parser.add_argument("--no-cycle", action="store_true")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    options = parser.parse_args(arguments)
+    rows = run(options, opened=opened_engines(options.engines))
+    parts = []
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        mine = [row for row in rows if row["kind"] == kind]
+        parts += [f"### {kind.capitalize()}", table(mine), table(means(mine))]
+    speed = {engine: [r["seconds_per_minute"] for r in rows if r["engine"] == engine] for engine in options.engines}
+    speed = {engine: float(np.mean(spent)) for engine, spent in speed.items() if spent and engine not in PLAIN}
+    parts += ["### Seconds of one core for a minute of music", "| engine | seconds |\n|---|---|"]
+    parts[-1] += "".join(f"\n| {engine} | {seconds:.2f} |" for engine, seconds in speed.items())
+    text = "\n\n".join(parts)
+    report = {
+        "spartito": __version__,
+        "python": platform.python_version(),
+        "excerpts": options.excerpts,
+        "bars": options.bars,
+        "seed": SEED,
+        "classifiers": accuracies(options.classifiers),
+        "rows": rows,
+    }
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name, content in (("restyle.md", text), ("restyle.json", json.dumps(report, indent=1))):
+        with atomic_path(options.output / name) as path:
+            path.write_text(content + "\n", encoding="utf-8")
+    print(text)
+    return report
+
+
+def opened_engines(names: Sequence[str]) -> dict:
+    """The engines of `restyle` by their names here; those whose weights are not there are left out, and said."""
+    from spartito.style.engines import open_engine
+
+    opened = {}
+    for name in names:
+        if name in PLAIN:
+            continue
+        try:
+            opened[name] = open_engine(name.split("+")[0])
+        except (SpartitoError, ImportError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+    return opened
+
+
+def accuracies(runs: Path) -> dict:
+    """What each classifier reached on its own held-out phrases, as its run says."""
+    found = {}
+    for config in sorted(runs.glob("*/config.json")):
+        found[config.parent.name] = json.loads(config.read_text(encoding="utf-8")).get("metrics", {}).get("test", {})
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The benchmark of genre transfer on a small store, with judges who look at one key."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spartito.training.data.genre_store import GridPiece, save_pieces
+
+pytest.importorskip("torch")
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "restyle.py"
+LOW = {"classic": 36, "jazz": 41, "pop": 43}  # the bass by which a genre is known
+
+
+@pytest.fixture(scope="module")
+def script():
+    specification = importlib.util.spec_from_file_location("benchmark_restyle", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    yield module
+    del sys.modules[specification.name]
+    sys.path.remove(str(SCRIPT.parent))
+
+
+@pytest.fixture
+def store(tmp_path):
+    for genre, low in LOW.items():
+        pieces = []
+        for number in range(3):
+            beat = np.arange(16 * 4)  # sixteen bars
+            tune = np.column_stack([4 * beat, 0 * beat + 4, 72 + (beat + number) % 5, 0 * beat + 80, 0 * beat + 1])
+            bass = np.column_stack([4 * beat, 0 * beat + 4, 0 * beat + low, 0 * beat + 80, 0 * beat])
+            notes = np.concatenate([bass, tune])
+            notes = notes[np.lexsort((notes[:, 2], notes[:, 0]))]
+            regions = np.array([[0, 256]])
+            pieces.append(GridPiece(f"{genre}{number}", f"w{number % 2}", notes, notes[:, 0] + 0.1, regions, 120.0))
+        save_pieces(tmp_path / genre / "test" / "made.npz", pieces)
+    return tmp_path
+
+
+class Moved:
+    """An engine that plays the bass of the target, and forgets the first phrase."""
+
+    name, needs_source = "moved", True
+
+    def check(self, target, source=None):
+        pass
+
+    def restyle(self, piece, wish, *, progress=None):
+        from spartito.style.engines import Written
+
+        notes = piece.notes.copy()
+        notes[notes[:, 2] == LOW[wish.source], 2] = LOW[wish.target]
+        return [Written(notes)]
+
+
+def judges(runs, pair):
+    def say(phrases):
+        there = phrases[:, 1, :, LOW[pair[0]] - 24].any(axis=1)
+        return np.column_stack([there, ~there]).astype(np.float64)
+
+    return {"independent": say}
+
+
+def test_all_engines(script, store, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("spartito.style.transfer")
+    monkeypatch.setattr(script, "judges_of", judges)
+    monkeypatch.setattr(script, "opened_engines", lambda names: {"moved": Moved()})
+    report = script.main([
+        str(store), "--classifiers", str(tmp_path), "--excerpts", "2", "--bars", "8", "--pieces", "1",
+        "--engines", "identity", "rule", "real", "moved", "missing", "-o", str(tmp_path / "out"),
+    ])  # fmt: skip
+    rows = {(row["kind"], row["direction"], row["engine"]): row for row in report["rows"]}
+    assert len(rows) == 6 * (4 + 2)
+    for direction in ("classic→jazz", "pop→jazz"):
+        same, real, moved = (rows["excerpts", direction, engine] for engine in ("identity", "real", "moved"))
+        assert same["success_independent"] == 0.0 and same["onset_f1"] == 1.0
+        assert real["success_independent"] == moved["success_independent"] == 1.0
+        assert moved["melody_recall"] == 1.0 and moved["density_ratio"] == 1.0 and moved["strength_independent"] == 1.0
+        assert moved["phrases"] == 2 * 2 and rows["pieces", direction, "moved"]["phrases"] == 4
+    said = capsys.readouterr().out
+    assert "| mean of 6 | moved | 100.0 % |" in said
+    assert json.loads((tmp_path / "out" / "restyle.json").read_text())["rows"] == report["rows"]
+    assert (tmp_path / "out" / "restyle.md").read_text().startswith("### Excerpts")
+
+
+def test_excerpts_take_every_work_before_any_twice(script, store):
+    found = script.excerpts(store, "jazz", 2, 16)
+    assert {e.name.split("@")[0][-1] for e in found} in ({"0", "1"}, {"1", "2"})  # 0 and 2 are one work
+    assert len(script.excerpts(store, "jazz", 100, 8)) == 6  # all there are
+
+
+def test_notes_come_back_to_their_grid(script, store):
+    (excerpt, *_) = script.excerpts(store, "pop", 1, 8)
+    assert excerpt.on_grid(excerpt.notes).tolist() == excerpt.grid.tolist()
+    assert excerpt.steps == 128 and excerpt.phrases(excerpt.grid).shape == (2, 2, 64, 84)
+    assert excerpt.tune().sum() == 32
