@@ -7,6 +7,7 @@
     spartito.to_score(notes, song).save("song.pdf")    # needs spartito[score]
     spartito.save_audio(spartito.synthesize(notes), "song.wav")
     played = spartito.transcribe("recital.flac")       # Notes: what a pianist played
+    jazz = spartito.restyle(played, to="jazz")         # Notes: the same in another genre
 
 Everything listed in `__all__` is the public face. A name is imported when it is first used, so that
 `import spartito` costs next to nothing and no package is needed before the work that needs it.
@@ -51,6 +52,7 @@ _HOME = {  # public name -> module it lives in
     "plot_transcription": "spartito.render.plots",
     "read_csv": "spartito.notes.table",
     "read_midi": "spartito.notes.midi",
+    "restyle": "spartito.style.transfer",
     "save_audio": "spartito.audio.io",
     "separate": "spartito.analysis.separation",
     "simplify": "spartito.notes.simplify",
@@ -97,6 +99,7 @@ __all__ = [
     "plot_transcription",
     "read_csv",
     "read_midi",
+    "restyle",
     "save_audio",
     "separate",
     "simplify",
@@ -139,6 +142,7 @@ if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.render.synthesize import synthesize
     from spartito.score.build import to_score
     from spartito.score.score import Score, load_score
+    from spartito.style.transfer import restyle
     from spartito.transcription import transcribe
 
 

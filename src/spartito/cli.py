@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from spartito.cli_evaluate import evaluate_app
 from spartito.cli_songs import analyze, cover, separate
+from spartito.cli_style import restyle
 from spartito.cli_work import (
     Composer,
     Device,
@@ -81,7 +82,7 @@ class HighNotes(str, Enum):
 
 # -- work on files ------------------------------------------------------------------------------------------
 
-for _command in (cover, analyze, separate):
+for _command in (cover, restyle, analyze, separate):
     app.command()(_command)
 
 

@@ -20,7 +20,7 @@ from spartito.errors import MissingExtraError, ModelError
 __all__ = ["FETCHABLE", "ModelInfo", "fetchable_models", "find_model", "list_models", "load_model"]
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-GRAPHS = ("model.onnx", "prompt.onnx", "step.onnx", "detail.onnx")
+GRAPHS = ("model.onnx", "prompt.onnx", "step.onnx", "keys.onnx", "detail.onnx")
 FILES = ("config.json", "model.safetensors", *GRAPHS, "README.md", "generation_config.json")
 PICKLE = "pytorch_model.bin"  # only where there is no model.safetensors; read by torch without running what it holds
 FETCHABLE = {  # weights that others published in the layout of `transformers`, by the `model_type` of their config.json
@@ -82,7 +82,8 @@ def find_model(name: str | os.PathLike) -> ModelInfo:
 def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", threads: int = 0):
     """Open a model for use; what comes back depends on its job.
 
-    Transcription gives a `Transcriber`, analysis a `SongListener`, arrangement an `Arranger` or one for whole songs.
+    Transcription gives a `Transcriber`, analysis a `SongListener`, arrangement an `Arranger` or one for whole songs,
+    restyling a `StyleEngine`.
     """
     info = find_model(name)
     if info.job == "transcription" and info.config.get("architecture") == "onsets_frames":
@@ -109,6 +110,14 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
         from spartito.models.arranger_runtime import Arranger
 
         return Arranger(info, device=device, threads=threads)
+    if info.job == "restyling" and info.config.get("architecture") == "idiom":
+        from spartito.style.idiom import open_idiom
+
+        return open_idiom(info.folder, device=device, threads=threads)
+    if info.job == "restyling":
+        from spartito.style.windows import CycleEngine
+
+        return CycleEngine(info.folder, device=device, threads=threads)
     raise ModelError(f"{info.name} is a model for {info.job!r}, and cannot be asked for by name")
 
 

@@ -20,7 +20,7 @@ from spartito.style.engines import StylePiece, StyleWish, Written
 __all__ = ["FLOOR", "Candidate", "best_of", "weighed"]
 
 FLOOR = 0.7  # chroma similarity that a candidate must keep
-HOP = 32  # steps between the phrases that are judged
+MOST = 64  # phrases of a piece that are judged, spread over all of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +65,18 @@ class Candidate:
 
 def weighed(answers: list[Written], piece: StylePiece, wish: StyleWish, *, judge: bool) -> list[Candidate]:
     """The candidates in the order of the engine. With `judge` both classifiers are needed (else ModelError)."""
+    from spartito.style.genres import phrase_starts
+
     steps = max(piece.steps, PHRASE)
     source = rolls(piece.notes, [0], steps=steps)
     judges = _judges(wish.pair, needed=judge)
-    starts = np.arange(0, steps - PHRASE + 1, HOP)
+    starts = phrase_starts(piece.notes, first=int(piece.grid.downbeats[:1].sum()) if piece.four else 0, most=MOST)
     candidates = []
     for number, written in enumerate(answers):
         chroma = _similarity(source, rolls(written.notes, [0], steps=steps))
         likeness = (float("nan"),) * 2
         if judges is not None:
-            likeness = _likeness(judges, rolls(written.notes, starts)[:, 1], wish)
+            likeness = _likeness(judges, rolls(written.notes, starts), wish)
         candidates.append(Candidate(written, number, chroma, *likeness))
     return candidates
 
@@ -105,10 +107,10 @@ def _judges(pair: tuple[str, str], *, needed: bool):
         return None
 
 
-def _likeness(judges, act: np.ndarray, wish: StyleWish) -> tuple[float, float]:
-    """Probability of the target by either classifier, mean over the phrases ((n, 64, 84)) that sound."""
-    act = act[act.any(axis=(1, 2))]
-    if len(act) == 0:
+def _likeness(judges, phrases: np.ndarray, wish: StyleWish) -> tuple[float, float]:
+    """Probability of the target by either classifier, mean over the phrases ((n, 2, 64, 84)) that sound."""
+    phrases = phrases[phrases[:, 1].any(axis=(1, 2))]
+    if len(phrases) == 0:
         return 0.0, 0.0
     column = wish.pair.index(wish.target)
-    return tuple(float(np.mean(hear(act)[:, column])) for hear in (judges.published, judges.independent))
+    return tuple(float(np.mean(hear(phrases)[:, column])) for hear in (judges.published, judges.independent))

@@ -18,12 +18,12 @@ Method
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from spartito.notes.notes import NOTE_DTYPE, Notes, Track
-from spartito.notes.phrases import PHRASE, STEPS_PER_BEAT
+from spartito.notes.phrases import PHRASE, STEPS_PER_BEAT, from_rolls, rolls
 from spartito.notes.two_hands import piano_in_two_hands
 from spartito.style.engines import StylePiece, Written
 
@@ -119,14 +119,6 @@ def _until_next(notes: np.ndarray, kept: np.ndarray) -> np.ndarray:
 # -- from the grid to a performance -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Match:
-    """Which note of the source each written note follows; columns (n,)."""
-
-    same: np.ndarray  # note of the piece at that step, pitch and length, or -1
-    near: np.ndarray  # note of the piece on that pitch, at most a step away, or -1
-
-
 def performed(
     written: Written, source: Notes, piece: StylePiece, *, keep: tuple[str, ...] = (), apart: bool = False
 ) -> Notes:
@@ -144,22 +136,22 @@ def performed(
         Keep the tracks of the source. Otherwise the result is one piano in two hands.
     """
     rows = piece.grid.rows
-    notes, match = written.notes, _matched(written.notes, piece.notes)
+    notes, near = written.notes, _near(written.notes, piece.notes)
     array = np.zeros(len(notes), dtype=NOTE_DTYPE)
     array["pitch"], array["confidence"] = notes[:, 2], 1.0
-    place = notes[:, 0] + _off_grid(notes, piece, match)
-    as_source = match.same >= 0
+    place = notes[:, 0] + _off_grid(notes, piece, near)
+    as_source = _as_source(notes, piece.notes)
     if written.place is not None:
         as_source &= np.isnan(written.place)
         place = np.where(np.isnan(written.place), place, written.place)
     array["onset"] = np.maximum(piece.grid.seconds(place), 0.0)
     array["offset"] = np.maximum(piece.grid.seconds(place + notes[:, 1]), array["onset"] + SHORTEST)
-    velocity = _velocities(notes, piece, match)
+    velocity = _velocities(notes, piece, near)
     if written.accent is not None:
         velocity = velocity + written.accent
     array["velocity"] = np.clip(np.floor(velocity + 0.5), 1, 127).astype(np.int16)
     if len(piece.notes):
-        array["track"] = source.array["track"][rows[_nearest(notes, piece.notes, match)]]
+        array["track"] = source.array["track"][rows[_nearest(notes, piece.notes, near)]]
     kept = kept_notes(piece, keep)
     given = kept | np.isin(_cells(piece.notes), _cells(notes[as_source]))  # all that the grid shows as one note
     array = array[~np.isin(_cells(notes), _cells(piece.notes[given]))]
@@ -175,34 +167,42 @@ def _cells(notes: np.ndarray) -> np.ndarray:
     return notes[:, 0] * PITCHES + notes[:, 2]
 
 
-def _matched(notes: np.ndarray, source: np.ndarray) -> _Match:
+def _near(notes: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """(n,) the note of the source on that pitch and step, else a step before or after; -1 where there is none."""
     key = _cells(source)
     order = np.lexsort((-source[:, 1], key))
     order = order[np.diff(key[order], prepend=-1) != 0]  # of several on one key and step the longest
-    keys = key[order]
-
-    def find(wanted: np.ndarray) -> np.ndarray:
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where(keys[place] == wanted, order[place], -1) if len(keys) else np.full(len(wanted), -1)
-
-    wanted = _cells(notes)
-    here, before, after = find(wanted), find(wanted - PITCHES), find(wanted + PITCHES)
-    near = np.where(here >= 0, here, np.where(before >= 0, before, after))
-    same = (here >= 0) & (source[np.maximum(here, 0), 1] == notes[:, 1]) if len(source) else here >= 0
-    return _Match(np.where(same, here, -1), near)
+    found = np.full(len(notes), -1)
+    if len(order) == 0:
+        return found
+    for away in (1, -1, 0):  # the last one found wins
+        wanted = _cells(notes) + away * PITCHES
+        place = np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)
+        found = np.where(key[order][place] == wanted, order[place], found)
+    return found
 
 
-def _off_grid(notes: np.ndarray, piece: StylePiece, match: _Match) -> np.ndarray:
+def _as_source(notes: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """(n,) bool: the source has this note, as it stands or as its roll shows it (cut where the key is struck again)."""
+    if len(source) == 0:
+        return np.zeros(len(notes), dtype=bool)
+    shown = from_rolls(*rolls(source, [0], steps=int((source[:, 0] + source[:, 1]).max()))[0])
+    source = np.concatenate([source, shown])
+    length = 1 + int(max(notes[:, 1].max(initial=1), source[:, 1].max()))
+    return np.isin(_cells(notes) * length + notes[:, 1], _cells(source) * length + source[:, 1])
+
+
+def _off_grid(notes: np.ndarray, piece: StylePiece, near: np.ndarray) -> np.ndarray:
     """(n,) steps that a player would be away from the grid."""
     if len(piece.notes) == 0:
         return np.zeros(len(notes))
     off = piece.grid.place - piece.notes[:, 0]
     steps = 1 + int(max(notes[:, 0].max(initial=0), piece.notes[:, 0].max()))
     chord = _mean_by(piece.notes[:, 0], off, steps)[notes[:, 0]]
-    return np.where(match.near >= 0, off[match.near], np.nan_to_num(chord))
+    return np.where(near >= 0, off[near], np.nan_to_num(chord))
 
 
-def _velocities(notes: np.ndarray, piece: StylePiece, match: _Match) -> np.ndarray:
+def _velocities(notes: np.ndarray, piece: StylePiece, near: np.ndarray) -> np.ndarray:
     """(n,) float: the rules at the top of the file, the first that applies."""
     source, step = piece.notes, notes[:, 0]
     if len(source) == 0:
@@ -217,7 +217,7 @@ def _velocities(notes: np.ndarray, piece: StylePiece, match: _Match) -> np.ndarr
     phrase_mean = np.where(np.isnan(phrase_mean), loud.mean(), phrase_mean) + _accents(step, piece)
     velocity = np.where(np.isnan(beat_mean), phrase_mean, beat_mean)
     velocity = np.where(np.isnan(class_mean), velocity, class_mean)
-    return np.where(match.near >= 0, loud[match.near], velocity)
+    return np.where(near >= 0, loud[near], velocity)
 
 
 def _accents(step: np.ndarray, piece: StylePiece) -> np.ndarray:
@@ -233,16 +233,16 @@ def _mean_by(group: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     return np.divide(total, size, out=np.full(len(size), np.nan), where=size > 0)
 
 
-def _nearest(notes: np.ndarray, source: np.ndarray, match: _Match) -> np.ndarray:
+def _nearest(notes: np.ndarray, source: np.ndarray, near: np.ndarray) -> np.ndarray:
     """(n,) the note of the source that lies nearest in time and pitch: its match, else among its neighbours."""
     if len(notes) == 0:
         return np.zeros(0, dtype=np.int64)
     place = np.searchsorted(source[:, 0], notes[:, 0])
-    near = np.clip(place[:, None] + np.arange(-LOOK, LOOK), 0, len(source) - 1)  # (n, 2 LOOK)
-    time = np.abs(source[near, 0] - notes[:, :1])
-    away = time + np.abs(source[near, 2] - notes[:, 2:3]) / SEMITONES_PER_STEP
-    found = near[np.arange(len(notes)), away.argmin(axis=1)]
-    return np.where(match.near >= 0, match.near, found)
+    around = np.clip(place[:, None] + np.arange(-LOOK, LOOK), 0, len(source) - 1)  # (n, 2 LOOK)
+    time = np.abs(source[around, 0] - notes[:, :1])
+    away = time + np.abs(source[around, 2] - notes[:, 2:3]) / SEMITONES_PER_STEP
+    found = around[np.arange(len(notes)), away.argmin(axis=1)]
+    return np.where(near >= 0, near, found)
 
 
 def _give_way(array: np.ndarray, exact: np.ndarray, *, apart: bool) -> None:

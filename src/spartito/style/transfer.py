@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spartito.analysis.beats import Beats, beats_from_tempo_map, estimate_beats, pitched
-from spartito.errors import NotesError, ParameterError
+from spartito.errors import ModelError, NotesError, ParameterError
 from spartito.notes.notes import Notes, Track
-from spartito.notes.phrases import PHRASE, RIGHT_HAND, STEPS_PER_BEAT, Gridded, by_quarters, gridded
+from spartito.notes.phrases import RIGHT_HAND, STEPS_PER_BEAT, Gridded, by_quarters, gridded
 from spartito.notes.roles import BASS, MELODY, make_table
 from spartito.notes.skyline import skyline
 from spartito.style.choose import Candidate, best_of, weighed
@@ -48,14 +48,15 @@ class Restyled:
     Attributes
     ----------
     notes : Notes
-    beats : Beats
-        Where the beats and bar lines are, as they were given or found; those of `to_score`.
     source, target : str
         Genres.
     engine : str
+    strength : float
+    beats : Beats, optional
+        Where the beats and bar lines are, as they were given or found; None when nothing was changed.
+    beats_by : "given", "file", "tracked" or "even"
     heard : dict
         Genre -> probability of the source, when it was recognised.
-    beats_by : "given", "file", "tracked" or "even"
     candidates : list of Candidate
         All that the engine offered, best first; the first one is `notes`. Empty when nothing was changed.
     piece : StylePiece, optional
@@ -63,13 +64,13 @@ class Restyled:
     """
 
     notes: Notes
-    beats: Beats
     source: str
     target: str
     engine: str
     strength: float
+    beats: Beats | None = None
+    beats_by: str = ""
     heard: dict[str, float] = field(default_factory=dict)
-    beats_by: str = "file"
     candidates: list[Candidate] = field(default_factory=list)
     piece: StylePiece | None = None
 
@@ -78,7 +79,8 @@ class Restyled:
         told = {"from": self.source, "to": self.target, "engine": self.engine, "strength": self.strength}
         if self.heard:
             told["heard"] = {genre: round(float(share), 3) for genre, share in self.heard.items()}
-        told["beats_by"] = self.beats_by
+        if self.beats_by:
+            told["beats_by"] = self.beats_by
         if self.candidates:
             told["candidates"] = [candidate.report() for candidate in self.candidates]
         return told
@@ -183,11 +185,11 @@ def restyled(
     notes = source if isinstance(source, Notes) else _loaded(source)
     if len(pitched(notes)) == 0:
         raise NotesError("no notes: restyling needs at least one pitched note (are there only drums?)")
-    beats, beats_by = source_beats(notes, analysis)
     if genre == to or strength == 0:
         if genre == to:
             _warn(f"the source is {genre} already: it stays as it is")
-        return Restyled(notes, beats, genre or "", to, engine.name, strength, beats_by=beats_by)
+        return Restyled(notes, genre or "", to, engine.name, float(strength))
+    beats, beats_by = source_beats(notes, analysis)
     if beats_by == "tracked":
         _warn("the file tells no beats that its notes keep to: they are found in the notes, and may be wrong")
     elif beats_by == "even":
@@ -211,7 +213,7 @@ def restyled(
     if progress is not None:
         progress(1.0)
     ranked = sorted(ranked, key=lambda candidate: candidate is not best)
-    return Restyled(result, beats, genre, to, engine.name, float(strength), heard, beats_by, ranked, piece)
+    return Restyled(result, genre, to, engine.name, float(strength), beats, beats_by, heard, ranked, piece)
 
 
 # -- what is asked for --------------------------------------------------------------------------------------
@@ -318,15 +320,25 @@ def _known_chords(analysis, grid: Gridded):
 
 
 def _recognised(piece: StylePiece, target: str, *, needed: bool) -> tuple[str, dict[str, float]]:
-    """The likeliest genre of the source that is not the target, and what was heard."""
-    from spartito.style.genres import recognise
+    """The likeliest genre of the source that is not the target, and what was heard; a guess when nothing can be."""
+    from spartito.style.genres import phrase_starts, recognise
 
-    starts = np.arange(0, max(piece.steps - PHRASE, 0) + 1, PHRASE)
-    heard = recognise(piece.notes, starts)
-    ranking = sorted(GENRES, key=lambda name: -heard.get(name, 0.0))
-    genre = next(name for name in ranking if name != target)
-    if ranking[0] == target and needed:
-        _warn(f"this looks like {target} already; it is taken for {genre}: say what it is (genre, --from) if not")
+    others = [name for name in GENRES if name != target]
+    downbeats = piece.grid.downbeats
+    first = int(downbeats[0]) if piece.four and len(downbeats) else 0
+    try:
+        heard = recognise(piece.notes, phrase_starts(piece.notes, first=first))
+    except NotesError:
+        if needed:
+            _warn(f"too few notes to tell the genre of the source: it is taken for {others[0]} (genre, --from: say it)")
+        return others[0], {}
+    except ModelError:
+        if needed:
+            raise
+        return others[0], {}
+    genre = max(others, key=lambda name: heard[name])
+    if needed and heard[target] > heard[genre]:
+        _warn(f"this looks like {target} already; it is taken for {genre} (genre, --from: say what it is)")
     return genre, heard
 
 

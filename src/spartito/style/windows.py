@@ -24,9 +24,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from spartito.errors import ParameterError
+from spartito.errors import ModelError, ParameterError
+from spartito.models.hub import find_model
 from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, from_rolls, rolls
-from spartito.style.engines import CYCLEGAN, Progress, StylePiece, StyleWish, Written, pair_of
+from spartito.style.engines import CYCLEGAN, PAIRS, Progress, StylePiece, StyleWish, Written, pair_of
 
 __all__ = ["CycleEngine", "at_strength", "blend", "density_threshold", "window_starts"]
 
@@ -157,8 +158,10 @@ class CycleEngine:
         self._opened, self._device, self._threads = dict(generators or {}), device, threads
         self._closed = folder is not None or generators is not None
         if folder is not None:
-            generator = _open(None, folder, device, threads)
-            self._opened[tuple(generator.pair)] = generator
+            pair = tuple(find_model(folder).config.get("pair", ()))
+            if pair not in PAIRS:
+                raise ModelError(f"{folder} does not say between which genres it goes ({CYCLEGAN} needs its pair)")
+            self._opened[pair] = _open(pair, folder, device, threads)
 
     def check(self, target: str, source: str | None = None) -> None:
         """Open what is needed. A source that is not known yet, or the target itself, needs nothing yet."""
