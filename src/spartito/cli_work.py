@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from spartito.errors import MissingExtraError, ParameterError
+from spartito.errors import MissingExtraError
 
 __all__ = [
     "Composer",
@@ -115,9 +115,9 @@ def work(
     outputs of ours.
     """
     from spartito import batch, console
+    from spartito.options import parse_jobs
 
-    if jobs != "ray" and not (jobs.isdecimal() and int(jobs) >= 1):
-        raise ParameterError(f"--jobs is a number from 1 on, or 'ray', not {jobs!r}")
+    workers = parse_jobs(jobs)
     found = batch.find_inputs(inputs, suffixes=suffixes, ending=(ending, *earlier) if earlier else ending)
     planned = batch.plan(found, formats=formats, ending=ending, output=output, name=name)
     ended: list[batch.Outcome] = []
@@ -126,7 +126,7 @@ def work(
             lambda progress: batch.run(
                 planned,
                 task,
-                workers=jobs if jobs == "ray" else int(jobs),
+                workers=workers,
                 skip_existing=skip_existing,
                 progress=progress,
             ),

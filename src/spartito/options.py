@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from spartito.errors import ParameterError
 
-__all__ = ["parse_choices", "parse_pitch", "parse_signature", "parse_time", "parse_tuning"]
+__all__ = ["parse_choices", "parse_jobs", "parse_pitch", "parse_signature", "parse_time", "parse_tuning"]
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _ALTERATIONS = {"#": 1, "♯": 1, "s": 1, "b": -1, "♭": -1}
@@ -74,3 +74,12 @@ def parse_choices(text: str, allowed: Iterable[str], *, what: str) -> tuple[str,
         given = ", ".join(unknown) or repr(text)
         raise ParameterError(f"{what} are {', '.join(allowed)}, not {given}")
     return words
+
+
+def parse_jobs(text: str) -> int | str:
+    """A number of processes, or "ray" as it is."""
+    if text == "ray":
+        return text
+    if not (text.isdecimal() and int(text) >= 1):
+        raise ParameterError(f"--jobs is a number from 1 on, or 'ray', not {text!r}")
+    return int(text)

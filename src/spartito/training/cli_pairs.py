@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spartito.cli_work import Jobs
-from spartito.errors import ParameterError
+from spartito.options import parse_jobs
 
 __all__ = ["attach"]
 
@@ -32,12 +32,10 @@ def pairs(
     """
     from spartito.training.pair_commands import prepare_pairs, read_pairs, summary
 
-    if jobs != "ray" and not (jobs.isdecimal() and int(jobs) >= 1):
-        raise ParameterError(f"--jobs is a number from 1 on, or 'ray', not {jobs!r}")
     rows = prepare_pairs(
         read_pairs(list_),
         store,
-        jobs=jobs if jobs == "ray" else int(jobs),
+        jobs=parse_jobs(jobs),
         model=model,
         settings=set_ or [],
         report=typer.echo,

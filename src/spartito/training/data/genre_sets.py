@@ -25,17 +25,15 @@ from spartito.analysis.beats import extrapolated, pitched
 from spartito.errors import NotesError
 from spartito.notes.midi import read_midi
 from spartito.notes.notes import Notes
-from spartito.notes.phrases import LEFT_HAND, RIGHT_HAND, STEPS_PER_BEAT, nearest_step
-from spartito.notes.two_hands import piano_in_two_hands
+from spartito.notes.phrases import STEPS_PER_BEAT, nearest_step
 from spartito.training.data.asap import AsapBeats, asap_rows, asap_work, read_asap_beats
 from spartito.training.data.genre_store import (
     ACCOMPANIMENT,
-    BAR,
     TUNE,
     GridPiece,
     bar_regions,
     genre_split,
-    on_steps,
+    grid_piece,
 )
 from spartito.training.data.pop909 import PopSong, agrees, beat_places, list_songs, read_song
 
@@ -77,7 +75,7 @@ def asap_piece(notes: Notes, said: AsapBeats, *, name: str, work: str) -> GridPi
     beats = np.unique(said.beats)
     onset, offset = (extrapolated(times, beats, steps) for times in (notes.onset, notes.offset))
     tempo = 60 * np.median(np.diff(steps) / np.diff(beats)) / STEPS_PER_BEAT
-    return _piece(name, work, notes, onset, offset, regions, tempo=float(tempo))
+    return grid_piece(name, work, notes, onset, offset, regions, tempo=float(tempo))
 
 
 def asap_bars(said: AsapBeats) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +143,7 @@ def pop909_piece(song: PopSong) -> GridPiece:
             nearest_step(STEPS_PER_BEAT * beat_places([c[0] for c in song.chords], song.beats)), song.chords
         )
     ]
-    return _piece(
+    return grid_piece(
         song.name,
         TWINS.get(song.name, song.name),
         Notes.from_arrays(*table.T),
@@ -156,19 +154,3 @@ def pop909_piece(song: PopSong) -> GridPiece:
         part=part,
         chords=chords,
     )
-
-
-# -- both -----------------------------------------------------------------------------------------------------
-
-
-def _piece(name, work, notes: Notes, onset, offset, regions, *, tempo, part=None, chords=()) -> GridPiece:
-    """A piece whose notes lie at the places `onset`, `offset` (steps), moved by whole bars so that none is negative."""
-    hands = piano_in_two_hands(notes)
-    hand = np.where(hands.array["track"] == 0, RIGHT_HAND, LEFT_HAND)
-    if part is not None:
-        hand = np.where(part == TUNE, RIGHT_HAND, hand)
-    table, place, part = on_steps(onset, offset, notes.pitch, notes.velocity, hand=hand, part=part)
-    shift = -min(0, int(table[:, 0].min(initial=0)) // BAR * BAR)
-    table[:, 0] += shift
-    chords = [(max(step + shift, 0), label) for step, label in chords]
-    return GridPiece(name, work, table, place + shift, regions + shift, tempo, part, chords)

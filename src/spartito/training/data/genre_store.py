@@ -25,7 +25,9 @@ import numpy as np
 
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
-from spartito.notes.phrases import HIGHEST, LOWEST, PHRASE, nearest_step, rolls
+from spartito.notes.notes import Notes
+from spartito.notes.phrases import HIGHEST, LEFT_HAND, LOWEST, PHRASE, RIGHT_HAND, nearest_step, rolls
+from spartito.notes.two_hands import piano_in_two_hands
 from spartito.training.data.splits import TEST, VALIDATION, tenth_of
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "GridPiece",
     "bar_regions",
     "genre_split",
+    "grid_piece",
     "on_steps",
     "open_store",
     "save_pieces",
@@ -118,6 +121,24 @@ def on_steps(onset, offset, pitch, velocity, *, hand, part=None) -> tuple[np.nda
     return table[keep, :5], place[keep], parts
 
 
+def grid_piece(
+    name: str, work: str, notes: Notes, onset, offset, regions: np.ndarray, *, tempo: float, part=None, chords=()
+) -> GridPiece:
+    """A piece of `notes` that lie at the places `onset`, `offset` ((k,) steps, not rounded), hands and all.
+
+    Everything is moved by whole bars so that nothing comes before step 0. Hands are those that tracks name, or found.
+    """
+    hands = piano_in_two_hands(notes)
+    hand = np.where(hands.array["track"] == 0, RIGHT_HAND, LEFT_HAND)
+    if part is not None:
+        hand = np.where(part == TUNE, RIGHT_HAND, hand)
+    table, place, part = on_steps(onset, offset, notes.pitch, notes.velocity, hand=hand, part=part)
+    shift = -min(0, int(table[:, 0].min(initial=0)) // BAR * BAR)
+    table[:, 0] += shift
+    chords = [(max(step + shift, 0), label) for step, label in chords]
+    return GridPiece(name, work, table, place + shift, regions + shift, tempo, part, chords)
+
+
 def bar_regions(starts, lengths, *, bar: int = BAR, least: int = PHRASE) -> np.ndarray:
     """(r, 2) int: stretches in bars of `bar` steps, first step and step behind the last.
 
@@ -144,7 +165,7 @@ def bar_regions(starts, lengths, *, bar: int = BAR, least: int = PHRASE) -> np.n
 def write_set(
     store: Path, genre: str, name: str, pieces: Iterable[GridPiece], *, split: Callable[[str], str] | None = None
 ) -> dict[str, int]:
-    """Write the pieces of a set to the files of their splits; how many went to each.
+    """Write the pieces of a set to the files of their splits, in place of what was there of it; how many went to each.
 
     `split` gives the split of a work; `genre_split` if not given.
     """
@@ -153,6 +174,8 @@ def write_set(
     for piece in pieces:
         if len(piece.regions) and len(piece.notes):
             sorted_out.setdefault(split(piece.work), []).append(piece)
+    for empty in set(SPLITS) - sorted_out.keys():
+        Path(store, genre, empty, f"{name}.npz").unlink(missing_ok=True)
     return {s: save_pieces(Path(store, genre, s, f"{name}.npz"), found) for s, found in sorted_out.items()}
 
 
@@ -196,8 +219,8 @@ def save_pieces(path: Path, pieces: Iterable[GridPiece]) -> int:
 
 def open_store(folder: Path, genre: str, split: str, *, sets: Sequence[str] | None = None) -> GenrePieces:
     """All pieces of a genre and split, or those of some sets. Raises ParameterError when there are none."""
-    if genre not in GENRES or split not in SPLITS:
-        raise ParameterError(f"{genre!r}, {split!r}: genres are {', '.join(GENRES)}, splits {', '.join(SPLITS)}")
+    if split not in SPLITS:
+        raise ParameterError(f"the split is one of {', '.join(SPLITS)}, not {split!r}")
     paths = sorted(Path(folder, genre, split).glob("*.npz"))
     paths = [path for path in paths if sets is None or path.stem in sets]
     if not paths:

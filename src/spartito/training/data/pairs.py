@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -53,6 +52,7 @@ from spartito.training.data.pair_alignment import Alignment, align
 from spartito.training.data.pair_features import features_of_notes, features_of_sound
 from spartito.training.data.pair_shards import half_beat_notes, parts_of, save_pieces, table_of, to_notes
 from spartito.training.data.splits import TEST, VALIDATION, tenth_of
+from spartito.training.data.states import read_state, write_state
 from spartito.transcription import transcribe
 
 __all__ = ["Filters", "Pair", "beats_that_fit", "objections", "prepare_pair", "sound_of", "warped"]
@@ -142,11 +142,11 @@ def prepare_pair(pair: Pair, store: Path, *, filters: Filters, model: str = "tra
     """
     folder = Path(store, "work", "pairs", pair.name)
     inputs = [str(VERSION), _identity(pair.song), f"{_identity(pair.cover)}-{model}"]
-    state = _read_state(folder / "measures.json")
+    state = read_state(folder / "measures.json")
     if state.get("inputs") != inputs:
         _remove_pieces(store, pair.name)
         state = {"inputs": inputs, "pieces": [], **_align(pair, Path(store, "work"), folder, model)}
-        _write_state(folder / "measures.json", state)
+        write_state(folder / "measures.json", state)
     measures = state["measures"]
     parts = [part for part in state["parts"] if part[2] >= filters.bars]
     measures = {**measures, "pieces": len(parts), "bars": sum(part[2] for part in parts)}
@@ -154,7 +154,7 @@ def prepare_pair(pair: Pair, store: Path, *, filters: Filters, model: str = "tra
     wanted = [] if reasons else parts
     if state["pieces"] != wanted:
         _remove_pieces(store, pair.name)
-        _write_state(folder / "measures.json", {**state, "pieces": []})
+        write_state(folder / "measures.json", {**state, "pieces": []})
         if wanted:
             analysis, heard = _song(pair.song, Path(store, "work"))
             files = {"song": str(pair.song.resolve()), "cover": str(pair.cover.resolve())}
@@ -162,7 +162,7 @@ def prepare_pair(pair: Pair, store: Path, *, filters: Filters, model: str = "tra
             cover = read_midi(folder / "aligned.mid")
             spans = [(first, last) for first, last, _ in wanted]
             save_pieces(store, pair.split, pair.name, spans, heard=heard, analysis=analysis, cover=cover, meta=meta)
-        _write_state(folder / "measures.json", {**state, "pieces": wanted})
+        write_state(folder / "measures.json", {**state, "pieces": wanted})
     names = [f"{pair.name}-{i + 1}" for i in range(len(wanted))]
     return {"kept": not reasons, "reasons": reasons, "split": pair.split, **measures, "pieces": names}
 
@@ -297,18 +297,6 @@ def _identity(path: Path) -> str:
     except OSError as error:
         raise NotesError(f"{path} cannot be read: {error.strerror or error}") from error
     return f"{path.stem}-{_digest(f'{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{VERSION}')}"
-
-
-def _read_state(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _write_state(path: Path, state: dict) -> None:
-    with atomic_path(path) as target:
-        target.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
 
 def _remove_pieces(store: Path, name: str) -> None:
