@@ -40,7 +40,7 @@ from spartito.analysis.beats import Beats, with_beats
 from spartito.errors import ModelError, SpartitoError
 from spartito.evaluation.restyle import genre_profiles
 from spartito.evaluation.strength import strength, success
-from spartito.evaluation.style import compare, genre_profile, seams
+from spartito.evaluation.style import compare, seams
 from spartito.files import atomic_path
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, gridded, rolls
@@ -48,6 +48,7 @@ from spartito.notes.skyline import skyline
 from spartito.notes.two_hands import hand_tracks
 from spartito.style.engines import GENRES, pair_of
 from spartito.training.data.genre_store import BAR, GenrePieces, open_store
+from spartito.training.genre_profiles import evenly, profile_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fixed_rule import fixed_rule
@@ -138,14 +139,7 @@ def excerpts(store: Path, genre: str, count: int, bars: int) -> list[Excerpt]:
     """`count` stretches of the test split: of every set alike, of as many works as possible."""
     pieces = open_store(store, genre, "test")
     windows = pieces.windows(hop=BAR * bars, steps=BAR * bars)
-    order = np.random.default_rng(SEED).permutation(len(windows))
-    windows = windows[order]
-    sets, works = pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]]
-    again = _rank(works)  # how many of this work come before
-    turn = np.lexsort((np.arange(len(windows)), again))
-    within = np.empty(len(windows), dtype=np.int64)
-    within[turn] = _rank(sets[turn])
-    chosen = np.lexsort((sets, within))[:count]
+    chosen = evenly(pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]], count)
     return [cut(pieces, piece, start, BAR * bars) for piece, start in windows[chosen].tolist()]
 
 
@@ -153,19 +147,10 @@ def whole(store: Path, genre: str, count: int, *, bars: int = 128) -> list[Excer
     """The longest stretches in 4/4 of `count` works of the test split, up to so many bars."""
     pieces = open_store(store, genre, "test")
     regions = pieces.regions[np.argsort(pieces.regions[:, 1] - pieces.regions[:, 2], kind="stable")]
-    regions = regions[_rank(pieces.works[regions[:, 0]]) == 0]
-    regions = regions[np.random.default_rng(SEED).permutation(len(regions))][:count]
+    _, first = np.unique(pieces.works[regions[:, 0]], return_index=True)
+    regions = regions[np.sort(first)]
+    regions = regions[evenly(pieces.sets[regions[:, 0]], pieces.works[regions[:, 0]], count)]
     return [cut(pieces, p, a, min(b - a, BAR * bars) // PHRASE * PHRASE) for p, a, b in regions.tolist()]
-
-
-def _rank(names: np.ndarray) -> np.ndarray:
-    """How many equal ones come before each."""
-    _, group = np.unique(names, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    first = np.searchsorted(group[order], group[order])
-    out = np.empty(len(names), dtype=np.int64)
-    out[order] = np.arange(len(names)) - first
-    return out
 
 
 # -- judges and engines ---------------------------------------------------------------------------------------
@@ -260,16 +245,7 @@ def profiles_of(foreign: Path | None) -> dict[str, np.ndarray]:
     """Pairs of notes of each genre: of the sets nothing has seen, else those that ship."""
     if foreign is None:
         return genre_profiles()
-    return {genre: _profile(foreign, genre, "test") for genre in GENRES}
-
-
-def _profile(store: Path, genre: str, split: str) -> np.ndarray:
-    """The mean profile of phrases spread over all works of a split."""
-    pieces = open_store(store, genre, split)
-    windows = pieces.windows(hop=PHRASE)
-    rank = np.random.default_rng(SEED).permutation(len(windows))
-    windows = windows[rank][np.argsort(_rank(pieces.works[windows[rank, 0]]), kind="stable")][:PROFILED]
-    return genre_profile(pieces.rolls(windows))
+    return {genre: profile_of(foreign, genre, "test", phrases=PROFILED) for genre in GENRES}
 
 
 # -- tables ---------------------------------------------------------------------------------------------------
