@@ -38,6 +38,7 @@ from spartito.training.cyclegan_losses import (
     chroma_floor,
     chroma_likeness,
     cycle_entropy,
+    density_bounds,
     discrimination,
     flipped,
     half_normal,
@@ -86,6 +87,10 @@ class GenreRecipe:
     chroma: float = 10.0
     """Weight of the floor under the likeness of the chroma."""
     chroma_floor: float = 0.8
+    density: float = 2.0
+    """Weight of the bounds of density."""
+    density_bound: float = 0.25
+    """Of the natural logarithm of the ratio of cells that sound, and of onsets; free within."""
     dropped: float = 0.05
     """Chance of a sounding cell to be hidden from discriminators and guides."""
     struck: float = 0.001
@@ -116,6 +121,7 @@ def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7),
         identity=0.0,
         guidance=0.0,
         chroma=0.0,
+        density=0.0,
         dropped=0.0,
         struck=0.0,
         gamma_generators=0.0,
@@ -172,7 +178,7 @@ class Players(CycleGan):
     def __init__(self, config: CycleGanConfig, *, guides: bool = False):
         super().__init__(config)
         if guides:
-            self.guides = Guides(config.generator.channels)
+            self.guides = Guides()
 
 
 def new_network(recipe: GenreRecipe) -> Players:
@@ -352,6 +358,9 @@ class Game:
         if r.chroma > 0:
             floor = sum(chroma_floor(x, y, floor=r.chroma_floor) for x, y in ((a, made_b), (b, made_a)))
             terms["chroma"] = r.chroma * floor
+        if r.density > 0:
+            beyond = sum(density_bounds(x, y, bound=r.density_bound) for x, y in ((a, made_b), (b, made_a)))
+            terms["density"] = r.density * beyond
         if r.guidance > 0:
             terms["guidance"] = self.guidance(network, made_a, made_b, step=int(batch["step"]))
         return terms
@@ -448,6 +457,7 @@ def make_validation(
             values = {
                 "chroma": float(chroma_likeness(source, made).mean()),
                 "density": float(made[:, -1].sum() / source[:, -1].sum()),
+                "onsets": float(made[:, 0].sum() / source[:, 0].sum()),
                 "changed": 1 - kept,
                 "empty": float((made[:, -1].sum((1, 2)) == 0).float().mean()),
                 "cycle": 2 * both / max(1.0, ours + truth),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 __all__ = ["CountGuide", "Guides", "OctaveGuide", "PatchGuide", "misled"]
 
@@ -22,6 +23,7 @@ BAR = 16  # steps
 OCTAVE = 12
 SLOPE = 0.2  # of leaky ReLUs
 FEW = 1e-2  # added to counts that divide
+THINNED = 0.5  # of the notes of a phrase are hidden from guides in training, at most
 
 
 class OctaveGuide(nn.Module):
@@ -107,21 +109,32 @@ class CountGuide(nn.Module):
 
 
 class Guides(nn.Module):
-    """(B, C, 64, 84) phrases to (B, 4) logits of genre B; the last is the watch's."""
+    """(B, C, 64, 84) phrases to (B, 4) logits of genre B; the last is the watch's.
 
-    def __init__(self, channels: int):
+    The first sees what sounds. The others see where notes begin, either as the channel of onsets says or as the
+    channel of what sounds does, so that both must be right; and in training only a part of the notes, other for each
+    phrase, so that it is not their number that counts.
+    """
+
+    def __init__(self):
         super().__init__()
-        self.members = nn.ModuleList(
-            [
-                OctaveGuide(channels),
-                PatchGuide(channels),
-                CountGuide(channels),
-                PatchGuide(channels, 8, kernel=(8, 13)),
-            ]
-        )
+        watch = PatchGuide(1, 8, kernel=(8, 13))
+        self.members = nn.ModuleList([OctaveGuide(1), PatchGuide(1), CountGuide(1), watch])
 
     def forward(self, phrases: Tensor) -> Tensor:
-        return torch.stack([member(phrases).float() for member in self.members], dim=1)
+        sounding = phrases[:, -1:]
+        before = F.pad(sounding, (0, 0, 1, 0))[:, :, :-1]
+        begun, struck = sounding * (1 - before), phrases[:, :1]
+        if not self.training:
+            return (self.told(sounding, struck) + self.told(sounding, begun)) / 2
+        count = (len(phrases), 1, 1, 1)
+        either = torch.where(torch.rand(count, device=phrases.device) < 0.5, struck, begun)
+        there = torch.rand_like(either) >= THINNED * torch.rand(count, device=phrases.device)
+        return self.told(sounding, either * there)
+
+    def told(self, sounding: Tensor, struck: Tensor) -> Tensor:
+        first, *others = self.members
+        return torch.stack([first(sounding).float(), *(member(struck).float() for member in others)], dim=1)
 
 
 def misled(phrases: Tensor, slope: Tensor, *, most: int) -> Tensor:

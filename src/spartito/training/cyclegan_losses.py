@@ -21,6 +21,7 @@ __all__ = [
     "chroma_floor",
     "chroma_likeness",
     "cycle_entropy",
+    "density_bounds",
     "discrimination",
     "flipped",
     "half_normal",
@@ -32,7 +33,7 @@ TEMPERATURE = (
 )
 BEAT = 4  # steps
 OCTAVE = 12
-SILENT = 1e-4  # norm of a chroma below which a beat is silent
+FAINT = 0.1  # norm of a chroma that hardly counts: one key that sounds for a step has 0.125
 
 
 # -- published ------------------------------------------------------------------------------------------------------
@@ -130,12 +131,18 @@ def chroma(phrases: Tensor) -> Tensor:
 def chroma_likeness(reference: Tensor, estimate: Tensor) -> Tensor:
     """(B,) cosine of the chromas of two phrases, averaged over the beats in which either sounds."""
     first, second = chroma(reference), chroma(estimate)
-    norms = [(x.square().sum(1) + SILENT**2).sqrt() for x in (first, second)]
-    cosine = (first * second).sum(1) / (norms[0] * norms[1])
-    sounds = ((norms[0] > 2 * SILENT) | (norms[1] > 2 * SILENT)).to(cosine.dtype)
+    norms = [(x.square().sum(1) + FAINT**2).sqrt() for x in (first, second)]
+    cosine = ((first * second).sum(1) + FAINT**2) / (norms[0] * norms[1])
+    sounds = ((norms[0] > 1.1 * FAINT) | (norms[1] > 1.1 * FAINT)).to(cosine.dtype)
     return (cosine * sounds).sum(1) / sounds.sum(1).clamp(min=1)
 
 
 def chroma_floor(reference: Tensor, estimate: Tensor, *, floor: float) -> Tensor:
     """How far the likeness of the chroma falls below `floor`, in the mean: free above it, dear below."""
     return (floor - chroma_likeness(reference, estimate)).clamp(min=0).mean()
+
+
+def density_bounds(reference: Tensor, estimate: Tensor, *, bound: float) -> Tensor:
+    """How far the numbers of cells of a phrase go beyond exp(+-`bound`) times those of its source, in the mean."""
+    ratios = [(x.sum((2, 3)) + BEAT).log() for x in (reference, estimate)]  # a few cells more: silence is no infinity
+    return ((ratios[1] - ratios[0]).abs() - bound).clamp(min=0).mean()

@@ -1,0 +1,180 @@
+"""Training and testing the CycleGAN of a pair of genres, as functions: `spartito train genre --pair` calls them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spartito.errors import ModelError, ParameterError
+from spartito.models.cyclegan import MODELS, CycleGan, CycleGanConfig
+from spartito.models.export import CONFIG, write_config
+from spartito.training import cyclegan as job
+from spartito.training import runs
+from spartito.training.commands import override
+from spartito.training.data.genre_store import GENRES, PAIRS, GenrePieces, open_store
+from spartito.training.genre_classifier import open_classifier
+from spartito.training.genre_testing import run_test
+from spartito.training.loop import fit
+
+__all__ = ["open_run", "parse_pair", "recipe_of", "test_genre", "train_genre"]
+
+Report = Callable[[str], None]
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """ "classic,jazz" as genres A and B. Raises ParameterError for what is no pair."""
+    pair = tuple(part.strip() for part in text.split(","))
+    if pair not in PAIRS and pair[::-1] not in PAIRS:
+        raise ParameterError(f"a pair is one of {', '.join(','.join(p) for p in PAIRS)}, not {text!r}")
+    return pair if pair in PAIRS else pair[::-1]
+
+
+def recipe_of(
+    config: str = "lite", *, variant: str = "fixed", model: str = "partial", settings: Sequence[str] = ()
+) -> job.GenreRecipe:
+    """A recipe by name, with changes ("loop.steps=1000", "noise=1")."""
+    names = sorted({name for _, name in job.CONFIGS})
+    if (variant, config) not in job.CONFIGS:
+        raise ParameterError(f"--variant is published or fixed, --config one of {', '.join(names)}")
+    if model not in MODELS:
+        raise ParameterError(f"--model is one of {', '.join(MODELS)}, not {model!r}")
+    recipe = job.CONFIGS[variant, config]
+    return override(replace(recipe, network=replace(recipe.network, model=model)), settings)
+
+
+def train_genre(
+    store: Path,
+    output: Path,
+    *,
+    pair: tuple[str, str],
+    recipe: job.GenreRecipe,
+    init: Path | None = None,
+    card: dict | None = None,
+    report: Report = print,
+) -> Path:
+    """Train both generators of a pair, or go on with the run in `output`, which is returned.
+
+    Parameters
+    ----------
+    store : folder of `train genre` that was prepared: `<genre>/train/*.npz` and perhaps `validation`
+    init : a run or weights to start from, of any pair; what fits is taken
+    card : name, licence, data for `config.json`
+    """
+    output = Path(output)
+    names = GENRES if recipe.network.model == "full" else pair
+    genres = {name: open_store(store, name, "train") for name in names}
+    network = job.new_network(recipe)
+    if init is not None and not (output / "checkpoint.pt").exists():
+        report(f"{start(network, Path(init))} tensors from {init}")
+    batch_at, per_epoch = job.batches(genres, pair, recipe)
+    if recipe.epochs:
+        recipe = replace(recipe, loop=replace(recipe.loop, steps=recipe.epochs * per_epoch))
+    report(f"{per_epoch} steps make an epoch, {recipe.loop.steps} the training")
+    game = job.Game(network, recipe)
+    described = {
+        "name": output.name,
+        "job": "restyling",
+        "architecture": "cyclegan",
+        "licence": "not stated",
+        "data": "not stated",
+        "summary": "",
+        **(card or {}),
+        "pair": list(pair),
+        "network": recipe.network.to_dict(),
+        "recipe": asdict(recipe),
+        "init": None if init is None else Path(init).name,
+        "metrics": {},
+    }
+    write_config(described, output)  # so that a run that goes on can already be tested
+    validate = None
+    if all(any(Path(store, name, "validation").glob("*.npz")) for name in pair):
+        held_out = {name: open_store(store, name, "validation") for name in pair}
+        validate = job.make_validation(held_out, pair, recipe)
+    state = fit(
+        network,
+        loss=game.losses(),
+        batch_at=batch_at,
+        config=recipe.loop,
+        folder=output,
+        validate=validate,
+        optimizer=job.optimizers(recipe),
+        rate=job.rate(recipe, per_epoch=per_epoch),
+        progress=lambda _, entry: report(json.dumps(entry)),
+        keep={"pool": game.pool},
+    )
+    runs.write_run(output, state, described)
+    return output
+
+
+def start(network: torch.nn.Module, source: Path) -> int:
+    """Load what fits of other weights; how many tensors did. Raises ModelError when none does."""
+    state, own = runs.read_weights(source), network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise ModelError(f"none of the weights in {source} is of this network's layout")
+    network.load_state_dict(own | fitting)
+    return len(fitting)
+
+
+def open_run(folder: Path) -> tuple[CycleGan, tuple[str, str]]:
+    """The networks of a run with their weights, and its pair. Raises ModelError when anything of it is missing."""
+    folder = Path(folder)
+    if not (folder / CONFIG).exists():
+        raise ModelError(f"{folder} holds no {CONFIG}: it is no finished run of `train genre --pair`")
+    settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    network = CycleGan(CycleGanConfig.from_dict(settings["network"]))
+    state = {k: v for k, v in runs.read_weights(folder).items() if not k.startswith("guides.")}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"the weights in {folder} are of another layout: {str(error).splitlines()[1]}") from error
+    return network.eval(), tuple(settings["pair"])
+
+
+def test_genre(
+    run: Path,
+    store: Path,
+    output: Path,
+    *,
+    classifier: Path,
+    split: str = "test",
+    most: int = 0,
+    files: bool = True,
+    report: Report = print,
+) -> dict:
+    """The published test (`genre_testing.py`) of a run on a split of a store.
+
+    Parameters
+    ----------
+    classifier : run of `train genre-classifier` of the same pair
+    most : phrases of each genre, spread over all; 0 for all that do not overlap
+    """
+    network, pair = open_run(run)
+    judge = open_classifier(classifier)
+    phrases = [phrases_of(open_store(store, name, split), most=most) for name in pair]
+    channels = slice(2 - network.config.generator.channels, 2)
+    return run_test(
+        network,
+        [x[:, channels] for x in phrases],
+        output,
+        classifier=judge,
+        genres=pair,
+        files=files,
+        report=report,
+    )
+
+
+def phrases_of(pieces: GenrePieces, *, most: int = 0) -> np.ndarray:
+    """(n, 2, 64, 84) phrases of a genre that do not overlap, at most `most` if that is not 0."""
+    windows = pieces.windows(hop=64)
+    if most and most < len(windows):
+        windows = windows[np.linspace(0, len(windows) - 1, most).astype(np.int64)]
+    return pieces.rolls(windows)
+
+
+test_genre.__test__ = False  # its name is the command's: no case for pytest

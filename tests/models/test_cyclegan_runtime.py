@@ -1,0 +1,72 @@
+"""Generators without torch: the same numbers, both directions, clear errors."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from spartito.errors import ModelError, ParameterError  # noqa: E402
+from spartito.models.cyclegan import CycleGan, CycleGanConfig, DiscriminatorConfig, GeneratorConfig  # noqa: E402
+from spartito.models.cyclegan_export import export_genre  # noqa: E402
+from spartito.models.cyclegan_runtime import open_generator, pair_folder, weights_of  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder of tiny random generators, and the network with its weights as rounded to float16."""
+    torch.manual_seed(0)
+    sizes = {"generator": GeneratorConfig(width=4, blocks=1), "discriminator": DiscriminatorConfig(width=4)}
+    network = CycleGan(CycleGanConfig(model="base", **sizes)).eval()
+    folder = tmp_path_factory.mktemp("weights")
+    export_genre(network, folder, {"name": "tiny", "pair": ["classic", "pop"]}, more={"published.w": torch.ones(2)})
+    half = {k: v.half().float() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    network.load_state_dict(half)
+    return folder, network
+
+
+def phrases(count):
+    return (np.random.default_rng(1).random((count, 2, 64, 84)) < 0.035).astype(np.float32)
+
+
+def test_equals_torch_in_both_directions(exported):
+    folder, network = exported
+    generators = open_generator(("pop", "classic"), folder, threads=1)
+    x = phrases(66)  # more than one call
+    for source, target, part in (("classic", "pop", network.AtoB), ("pop", "classic", network.BtoA)):
+        with torch.no_grad():
+            expected = part(torch.from_numpy(x)).sigmoid().numpy()
+        found = generators(x.astype(np.uint8), source, target)
+        assert found.shape == x.shape and found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    there, back = (generators(x[:2], *pair) for pair in (("classic", "pop"), ("pop", "classic")))
+    assert np.abs(there - back).max() > 1e-3
+
+
+def test_the_graph_holds_no_weights(exported):
+    folder, _ = exported
+    assert (folder / "generator.onnx").stat().st_size < 30_000
+
+
+def test_one_file_holds_everything_in_half_precision(exported):
+    folder, _ = exported
+    assert set(weights_of(folder, "published")) == {"w"}
+    assert weights_of(folder, "AtoB").keys() == weights_of(folder, "BtoA").keys()
+    with pytest.raises(ModelError, match="independent"):
+        weights_of(folder, "independent")
+
+
+def test_no_phrases(exported):
+    assert open_generator(("classic", "pop"), exported[0])(phrases(0), "pop", "classic").shape == (0, 2, 64, 84)
+
+
+def test_wrong_pairs(exported, tmp_path):
+    folder, _ = exported
+    with pytest.raises(ModelError, match="not for jazz and pop, but for classic and pop"):
+        open_generator(("jazz", "pop"), folder)
+    with pytest.raises(ParameterError, match="not from jazz to pop"):
+        open_generator(("classic", "pop"), folder)(phrases(1), "jazz", "pop")
+    with pytest.raises(ParameterError, match="a pair is two of"):
+        pair_folder(("jazz", "metal"))
+    with pytest.raises(ModelError, match="config.json"):
+        open_generator(("classic", "pop"), tmp_path)
