@@ -83,6 +83,9 @@ def cover(
     left_density: float | None = None,
     transpose: int | str = 0,
     chords: tuple[Chord, ...] | str | os.PathLike | None = None,
+    genre: str | None = None,
+    genre_strength: float = 1.0,
+    genre_engine=None,
     temperature: float = 0.0,
     seed: int = 0,
     perform: bool = True,
@@ -132,6 +135,11 @@ def cover(
         Semitones, or to the nearest key with few accidentals.
     chords : path or Chords, optional
         Other harmonies for the same song (a .lab file), for arrangers that look at chords.
+    genre : str, optional
+        "classic", "jazz" or "pop": the arrangement is restyled before it is played, see `restyle`.
+    genre_strength : 0..1
+    genre_engine : str, path or StyleEngine, optional
+        Who restyles it.
     temperature : float
         0: the likeliest notes; towards 1 the arranger takes chances, which `seed` draws.
     perform : bool
@@ -163,6 +171,7 @@ def cover(
     arranger = open_arranger(model, auto=auto, alt=alt, compat=compat, device=device)
     if arranger.plain:
         _check_plain(difficulty=difficulty, density=density, left_density=left_density, transpose=transpose or None)
+    engine = None if genre is None else _genre_engine(genre, genre_strength, genre_engine, compat=compat, device=device)
     wish = wished(
         arranger,
         melody=melody,
@@ -182,12 +191,37 @@ def cover(
     if chords is not None and not arranger.has_chords:
         warnings.warn(f"{arranger.name} does not look at chords: they change nothing", CoverWarning, stacklevel=2)
     arranged = arranger.arrange_songs([(piece, wish) for piece in pieces], watch)
+    if engine is not None:
+        manner = {"genre": genre, "engine": engine, "strength": genre_strength, "seed": seed}
+        manner["tune"] = melody == "include"
+        turn = lambda _: [_in_genre(*job, **manner) for job in zip(arranged, pieces, strict=True)]  # noqa: E731
+        arranged, pieces = (list(column) for column in zip(*watch("restyling", turn), strict=True))
     if not arranger.plain:
         manner = {"difficulty": difficulty, "density": density, "left_density": left_density}
         manner |= {"transpose": transpose, "perform": perform, "seed": seed}
         finish = lambda _: [_finished(*job, **manner) for job in zip(arranged, pieces, strict=True)]  # noqa: E731
         arranged = watch("notes", finish)
     return arranged if isinstance(source, list | tuple) else arranged[0]
+
+
+def _genre_engine(genre: str, strength: float, engine, *, compat: bool, device: str):
+    """Who restyles covers. Raises what cannot go well before any song is heard."""
+    from spartito.style.engines import open_engine
+    from spartito.style.transfer import check_options
+
+    if compat:
+        raise ParameterError("genre: not with compat, which does what the published program does")
+    check_options(to=genre, strength=strength)
+    opened = open_engine(engine, device=device)
+    opened.check(genre)
+    return opened
+
+
+def _in_genre(notes: Notes, piece: Piece, **manner) -> tuple[Notes, Piece]:
+    from spartito.cover_genre import in_genre
+
+    turned, song = in_genre(notes, piece.song, **manner)
+    return turned, replace(piece, song=song)
 
 
 def _with_analyses(source, analysis, **of_one) -> list[tuple]:

@@ -35,7 +35,15 @@ from spartito.errors import ParameterError
 
 __all__ = ["analyze", "cover", "separate"]
 
-EARLIER = ("_cover", "_vocals", "_accompaniment", "_transcription", "_synthesis")  # endings of our own sound files
+GENRES = ("classic", "jazz", "pop")
+EARLIER = (
+    "_cover",
+    *(f"_cover_{genre}" for genre in GENRES),
+    "_vocals",
+    "_accompaniment",
+    "_transcription",
+    "_synthesis",
+)  # endings of our own sound files
 
 
 class Melody(str, Enum):
@@ -106,6 +114,13 @@ def cover(
     left_density: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="The same for the left hand.")] = None,
     transpose: Annotated[int, typer.Option(min=-24, max=24, help="Semitones up (negative: down).")] = 0,
     easy_key: Annotated[bool, typer.Option("--easy-key", help="Transpose to a key with few accidentals.")] = False,
+    genre: Annotated[
+        str | None, typer.Option(help="Put the arrangement into another genre: classic, jazz or pop (see restyle).")
+    ] = None,
+    genre_strength: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="How far: 0 not at all, 1 all the way.")
+    ] = 1.0,
+    genre_engine: Annotated[str | None, typer.Option(help="Who does it: cyclegan, idiom, or a model.")] = None,
     mix: Annotated[bool, typer.Option("--mix", help="The sound has the song's vocals over the piano.")] = False,
     synth_only: Annotated[
         bool, typer.Option("--synth-only", help="Write nothing but the sound of the piano alone.")
@@ -198,6 +213,9 @@ def cover(
         density=density,
         left_density=left_density,
         transpose="easy" if easy_key else transpose,
+        genre=genre,
+        genre_strength=genre_strength,
+        genre_engine=genre_engine,
         temperature=temperature,
         seed=seed,
         mix=mix,

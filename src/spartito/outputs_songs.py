@@ -18,6 +18,7 @@ from spartito import cover_variants
 from spartito.arrangement import CoverWarning, stored_analysis, transposed, wished
 from spartito.cover_arrangers import Piece
 from spartito.cover_compat import compat_name
+from spartito.cover_genre import with_chords_of
 from spartito.cover_variants import Variant
 from spartito.errors import NotesError, ParameterError
 from spartito.outputs import (
@@ -34,6 +35,8 @@ from spartito.outputs import (
     sound_makers,
     write_all,
 )
+from spartito.outputs_style import RestyleSettings, open_style_engine
+from spartito.outputs_style import check as check_style
 
 __all__ = [
     "ANALYSIS_FORMATS",
@@ -94,6 +97,9 @@ class CoverSettings:
     density: float | None = None
     left_density: float | None = None
     transpose: int | str = 0
+    genre: str | None = None
+    genre_strength: float = 1.0
+    genre_engine: str | None = None
     temperature: float = 0.0
     seed: int = 0
     mix: bool = False
@@ -124,6 +130,8 @@ def check(settings: CoverSettings) -> None:
             difficulty=settings.difficulty,
             temperature=settings.temperature,
         )
+    if settings.genre is not None:
+        check_style(RestyleSettings((settings.genre,), engine=settings.genre_engine, strength=settings.genre_strength))
     if settings.separate is not None or settings.mix:
         from spartito.analysis.separation import chosen_engine
 
@@ -133,6 +141,7 @@ def check(settings: CoverSettings) -> None:
     if settings.compat:
         given = {"difficulty": settings.difficulty, "density": settings.density, "hop": settings.hop}
         given |= {"left-density": settings.left_density, "transpose": settings.transpose or None}
+        given |= {"genre": settings.genre}
         names = ", ".join(f"--{name}" for name, value in given.items() if value is not None)
         if names:
             raise ParameterError(f"{names}: not with --compat, which does what the published program does")
@@ -159,7 +168,8 @@ def cover_name(stem: str, key: str, *, settings: CoverSettings) -> str:
         return f"{stem}_analysis.{kind}"
     variant = next(v for v in settings.variants if not label or v.label == label)
     if not settings.compat or cover_variants.open_variant(variant, settings.device).styles:  # those of Pop2Piano
-        return f"{stem}_cover{'_' * bool(label)}{label}.{kind}"
+        parts = [part for part in (settings.genre, label) if part]
+        return f"{'_'.join([stem, 'cover', *parts])}.{kind}"
     if label:
         return f"model-{variant.model}-auto-{variant.auto}-alt-{variant.alt}.{kind}"
     return f"{compat_name(Path(variant.model).name, auto=variant.auto)}.{kind}"
@@ -245,6 +255,9 @@ def cover_file(
             density=settings.density,
             left_density=settings.left_density,
             transpose=settings.transpose,
+            genre=settings.genre,
+            genre_strength=settings.genre_strength,
+            genre_engine=_genre_engine(settings),
             temperature=settings.temperature,
             seed=settings.seed,
             batch_size=settings.batch_size,
@@ -257,7 +270,10 @@ def cover_file(
             title=settings.score.title or notes.title or source.stem,
             composer=settings.score.composer or notes.composer,
         )
-        these = _cover_makers(source, notes, transposed(song, settings.transpose), settings, stems)
+        played = transposed(song, settings.transpose)
+        if settings.genre is not None and len(notes):
+            played = with_chords_of(notes, played)
+        these = _cover_makers(source, notes, played, settings, stems)
         makers |= {f"{variant.label}.{kind}": make for kind, make in these.items()} if several else these
     if not any(len(notes) for notes in arranged.values()):
         raise NotesError("nothing is heard in it that a piano could play: is it silent, or speech?")
@@ -348,6 +364,10 @@ def _warn_of_a_piano(source: Path) -> None:
             CoverWarning,
             stacklevel=2,
         )
+
+
+def _genre_engine(settings: CoverSettings):
+    return None if settings.genre is None else open_style_engine(settings.genre_engine, settings.device)
 
 
 def _known(song) -> dict:

@@ -228,7 +228,9 @@ def parse_keep(keep: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(word for word in KEEP if word in words)
 
 
-def check_options(*, to: str, genre: str | None, strength: float, candidates: int, drums: str) -> None:
+def check_options(
+    *, to: str, genre: str | None = None, strength: float = 1.0, candidates: int = 1, drums: str = "keep"
+) -> None:
     """Complain of options outside their domain."""
     check_genre(to)
     if genre is not None:
