@@ -15,6 +15,7 @@ __all__ = ["evaluate_app"]
 
 evaluate_app = typer.Typer(help="Measure results against references.", no_args_is_help=True)
 TRANSCRIPTION = ("note", "note_100ms", "note_with_offset", "note_with_offset_and_velocity", "frame", "pedal")
+CURVE = ("content_diff", "target", "chroma_sim", "melody_recall", "density_ratio")  # of each strength
 RESTYLE = ("chroma_sim", "melody_recall", "groove_sim", "density_ratio", "target_independent", "success_independent")
 COVER = ("onset_f1", "melody_chroma", "chord_root", "density_ratio", "groove")  # of each piece of a folder
 
@@ -143,6 +144,35 @@ def evaluate_restyle(
         print_table(["metric", "value"], [[name, value] for name, value in report["mean"].items()])
 
     _tell(report, tables, as_json=as_json)
+
+
+@evaluate_app.command("strength")
+def evaluate_strength(
+    piece: Annotated[Path, typer.Argument(help="A piece: a MIDI or CSV file.")],
+    to: Annotated[Genre, typer.Option(help="The genre it is restyled to.")],
+    source: Annotated[Genre | None, typer.Option("--from", help="Its own genre. Default: recognised.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine of restyle; default: the usual one.")] = None,
+    keep: Annotated[str, typer.Option(help="What stays: melody, bass, or both with a comma.")] = "",
+    plot: Annotated[Path | None, typer.Option(help="Draw the curve: a .png, .svg or .pdf file.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What restyle changes in a piece at strengths from 0 to 1, measured as by `evaluate restyle`."""
+    from spartito.console import print_json, print_table
+    from spartito.evaluation.restyle import strength_curve
+    from spartito.loading import load_notes
+
+    options = {"to": to.value, "source": None if source is None else source.value, "engine": engine}
+    rows = strength_curve(load_notes(piece), keep=keep, **options)
+    if plot is not None:
+        from spartito.render.plots_style import plot_strength
+
+        plot_strength(rows, plot, title=f"{piece.stem} to {to.value}")
+    if as_json:
+        print_json({"curve": rows})
+    elif not quiet:
+        shown = [name for name in ("strength", *CURVE) if any(name in row for row in rows)]
+        print_table(shown, [[row.get(name, float("nan")) for name in shown] for row in rows])
 
 
 def _compared(estimate: Path, reference: Path, **options) -> dict:

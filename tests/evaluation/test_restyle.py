@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import types
 
 import numpy as np
 import pytest
 
 from spartito.analysis.beats import Beats, with_beats
-from spartito.errors import NotesError, ParameterError
+from spartito.errors import ModelError, NotesError, ParameterError
 from spartito.evaluation.folders import evaluate_folders
-from spartito.evaluation.restyle import evaluate_restyle, genre_profiles
+from spartito.evaluation.restyle import evaluate_restyle, genre_profiles, strength_curve
 from spartito.evaluation.tasks import evaluate
 from spartito.notes.midi import write_midi
 from spartito.notes.notes import Notes, Track, merge
@@ -34,21 +33,24 @@ def piece(bass=40, *, tune=72, beats=BEATS, start=1.0, late=0.0) -> Notes:
 def judges(monkeypatch):
     """Judges who take low notes (an E below the bass clef's C) for classic and everything else for jazz."""
 
-    def judge(act):
-        assert act.shape[1:] == (64, 84)
-        low = act[:, :, 40 - 24].any(axis=1)
+    def judge(phrases):
+        assert phrases.shape[1:] == (2, 64, 84)
+        low = phrases[:, 1, :, 40 - 24].any(axis=1)
         return np.column_stack([np.where(low, 0.9, 0.2), np.where(low, 0.1, 0.8)])
 
-    module = types.ModuleType("spartito.style.genres")
-    module.open_judges = lambda pair: types.SimpleNamespace(published=judge, independent=judge)
-    module.recognise = lambda notes, starts: {"classic": 0.7, "jazz": 0.2, "pop": 0.1}
-    monkeypatch.setitem(sys.modules, "spartito.style.genres", module)
-    monkeypatch.setattr("spartito.style.genres", module, raising=False)
+    found = types.SimpleNamespace(published=judge, independent=judge)
+    monkeypatch.setattr("spartito.style.genres.open_judges", lambda pair: found)
+    heard = {"classic": 0.7, "jazz": 0.2, "pop": 0.1}
+    monkeypatch.setattr("spartito.style.genres.recognise", lambda notes, starts: heard)
 
 
 @pytest.fixture
 def no_judges(monkeypatch):
-    monkeypatch.setitem(sys.modules, "spartito.style.genres", None)
+    def missing(*arguments):
+        raise ModelError("no weights")
+
+    monkeypatch.setattr("spartito.style.genres.open_judges", missing)
+    monkeypatch.setattr("spartito.style.genres.recognise", missing)
 
 
 def test_a_piece_beside_itself(no_judges):
@@ -147,3 +149,32 @@ def test_folders_without_genres_in_the_names(no_judges, tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(NotesError, match="no piece"):
         evaluate_folders(tmp_path / "a", tmp_path / "nothing", task="restyle", to="jazz")
+
+
+# -- strength -------------------------------------------------------------------------------------------------
+
+
+class Lower:
+    """An engine that moves so many of the bass notes down a tone as the strength says."""
+
+    name, needs_source = "lower", True
+
+    def check(self, target, source=None):
+        pass
+
+    def restyle(self, piece, wish, *, progress=None):
+        from spartito.style.engines import Written
+
+        notes = piece.notes.copy()
+        bass = np.flatnonzero(notes[:, 2] == 45)
+        notes[bass[: round(wish.strength * len(bass))], 2] = 40
+        return [Written(notes)]
+
+
+def test_strength_curve(judges):
+    curve = strength_curve(piece(bass=45), to="classic", source="jazz", engine=Lower(), strengths=(0, 0.5, 1))
+    assert [row["strength"] for row in curve] == [0, 0.5, 1]
+    change = [row["content_diff"] for row in curve]
+    assert change[0] == 0 and change[1] == pytest.approx(change[2] / 2) and change[2] > 0
+    assert [row["target"] for row in curve] == pytest.approx([0.2, 0.55, 0.9])
+    assert all(row["melody_recall"] == 1.0 for row in curve)

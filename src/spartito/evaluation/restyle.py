@@ -21,6 +21,7 @@ Method
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -35,8 +36,9 @@ from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, by_quarters, g
 from spartito.notes.skyline import skyline
 from spartito.style.engines import GENRES, check_genre, pair_of
 
-__all__ = ["evaluate_restyle", "genre_profiles"]
+__all__ = ["CURVE", "evaluate_restyle", "genre_profiles", "strength_curve"]
 
+CURVE = (0.0, 0.25, 0.5, 0.75, 1.0)  # strengths
 PROFILES = Path(__file__).parent.parent / "weights" / "genre-profiles" / "profiles.npz"
 
 
@@ -99,6 +101,37 @@ def evaluate_restyle(
     return scores
 
 
+def strength_curve(
+    notes: Notes,
+    *,
+    to: str,
+    source: str | None = None,
+    engine=None,
+    keep: Sequence[str] = (),
+    beats: Beats | None = None,
+    strengths: Sequence[float] = CURVE,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, float]]:
+    """What `spartito.restyle` changes in a piece at each strength: scores of `evaluate_restyle` with `strength`.
+
+    `target` is the probability of the target genre by the independent classifier, if there is one. Everything else as
+    in `spartito.restyle`.
+    """
+    from spartito.style.transfer import restyled
+
+    rows = []
+    for done, value in enumerate(strengths, start=1):
+        made = restyled(notes, to=to, genre=source, engine=engine, strength=value, keep=keep, analysis=beats)
+        source, beats = made.source or source, made.beats
+        scores = evaluate_restyle(notes, made.notes, to=to, source=source, beats=beats)
+        rows.append({"strength": float(value), **scores})
+        if "target_independent" in scores:
+            rows[-1]["target"] = scores["target_independent"]
+        if progress is not None:
+            progress(done, len(strengths))
+    return rows
+
+
 @cache
 def genre_profiles() -> dict[str, np.ndarray]:
     """Mean histogram of pairs of notes (8, 41) of each genre, for `style_fit`; empty when they are not installed."""
@@ -130,28 +163,28 @@ def _phrases(first: int, steps: int) -> np.ndarray:
 
 def _recognised(notes: np.ndarray, starts: np.ndarray, to: str) -> str | None:
     """The likeliest genre of the source but the target; None without classifiers."""
-    try:
-        from spartito.style.genres import recognise
+    from spartito.style.genres import recognise
 
+    try:
         likely = recognise(notes, starts)
-    except (ImportError, ModelError):
+    except ModelError:
         return None
     return max((genre for genre in GENRES if genre != to), key=lambda genre: likely[genre])
 
 
 def _judged(ours: np.ndarray, theirs: np.ndarray, source: str, to: str) -> dict[str, float]:
     """What the two classifiers of the pair say of the phrases (n, 2, 64, 84) before and after."""
-    try:
-        from spartito.style.genres import open_judges
+    from spartito.style.genres import open_judges
 
-        pair = pair_of(source, to)
+    pair = pair_of(source, to)
+    try:
         judges = open_judges(pair)
-    except (ImportError, ModelError):
+    except ModelError:
         return {}
     index, scores = pair.index(source), {}
     for name in ("published", "independent"):
         judge = getattr(judges, name)
-        before, after = (judge(phrases[:, 1])[:, index] for phrases in (ours, theirs))
+        before, after = (judge(phrases)[:, index] for phrases in (ours, theirs))
         scores[f"target_{name}"] = float(np.mean(1 - after))
         scores[f"source_target_{name}"] = float(np.mean(1 - before))
         scores[f"success_{name}"] = float(np.mean(success(before, after)))
