@@ -54,8 +54,11 @@ def genre_test(
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     most: Annotated[int, typer.Option(help="Phrases of each genre, spread over all; 0 for all.")] = 0,
     files: Annotated[bool, typer.Option("--files/--no-files", help="Also write arrays and MIDI files.")] = True,
+    plots: Annotated[int, typer.Option(help="Draw so many phrases of each direction; needs the extra plot.")] = 0,
 ):
     """Transfer test phrases there and back; rank them and measure the strength by a classifier, as published."""
     from spartito.training.genre_training import test_genre
 
-    test_genre(run, store, output, classifier=classifier, split=split, most=most, files=files, report=typer.echo)
+    test_genre(
+        run, store, output, classifier=classifier, split=split, most=most, files=files, plots=plots, report=typer.echo
+    )

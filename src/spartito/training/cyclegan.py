@@ -14,7 +14,8 @@ program no gradient of theirs reaches a generator.
   (`binarised`), so that nothing can hide below the threshold; discriminators and guides see struck notes only;
 - guides (`cyclegan_guides.py`), trained beside on the train split alone, pull towards the target genre; discriminators
   and guides see phrases in which cells are dropped and struck at random, so that single cells convince nobody;
-- a floor under the likeness of the chroma: what is asked of the generators is another genre of the same piece;
+- what is asked of the generators is another genre of the same piece: a floor under the likeness of the chroma, bounds
+  of density and of notes foreign to the source, and the onsets of the tune stay;
 - part of a batch is shown to the generator that it needs no change from (identity);
 - two rates, spectral norm, averaged weights (EMA), transposition by up to five semitones.
 """
@@ -41,8 +42,10 @@ from spartito.training.cyclegan_losses import (
     density_bounds,
     discrimination,
     flipped,
+    foreign_share,
     half_normal,
     l1,
+    tune_entropy,
 )
 from spartito.training.data.genre_store import GenrePieces
 from spartito.training.loop import LoopConfig
@@ -87,9 +90,15 @@ class GenreRecipe:
     chroma: float = 10.0
     """Weight of the floor under the likeness of the chroma."""
     chroma_floor: float = 0.8
+    tune: float = 1.0
+    """Weight of the tune's onsets, which are to stay."""
+    foreign: float = 5.0
+    """Weight of the bound of foreign notes: of pitch classes that the source does not have."""
+    foreign_bound: float = 0.04
+    """Share of all notes of a phrase; free below."""
     density: float = 2.0
     """Weight of the bounds of density."""
-    density_bound: float = 0.25
+    density_bound: float = 0.2
     """Of the natural logarithm of the ratio of cells that sound, and of onsets; free within."""
     dropped: float = 0.05
     """Chance of a sounding cell to be hidden from discriminators and guides."""
@@ -99,6 +108,10 @@ class GenreRecipe:
     """Rate of discriminators as part of that of the generators (TTUR)."""
     transpose: int = 5
     """Semitones up or down, drawn for each phrase."""
+    hop: int = 16
+    """Steps between the beginnings of phrases; 64: they do not overlap, as published."""
+    even: bool = True
+    """Every work is drawn equally often, not every phrase."""
 
     @property
     def published(self) -> bool:
@@ -121,12 +134,16 @@ def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7),
         identity=0.0,
         guidance=0.0,
         chroma=0.0,
+        tune=0.0,
+        foreign=0.0,
         density=0.0,
         dropped=0.0,
         struck=0.0,
         gamma_generators=0.0,
         judge_rate=1.0,
         transpose=0,
+        hop=64,
+        even=False,
     )
 
 
@@ -242,11 +259,11 @@ def batches(
 ) -> tuple[Callable[[int], dict[str, Tensor]], int]:
     """Batches from their index, and how many make an epoch.
 
-    Of each genre the same number of windows makes an epoch, that of the smaller one; all are drawn anew in every epoch
-    so that works with many versions do not count more. `m`: music for the extra discriminators.
+    Of each genre the same number of windows makes an epoch, that of the smaller one, shuffled anew in every epoch.
+    `even`: works with many versions do not count more. `m`: music for the extra discriminators.
     """
     mixed = {"base": (), "partial": pair, "full": tuple(genres)}[recipe.network.model]
-    windows = {name: genres[name].windows(hop=16) for name in {*pair, *mixed}}
+    windows = {name: genres[name].windows(hop=recipe.hop) for name in {*pair, *mixed}}
     per_epoch = steps_per_epoch(*(windows[name] for name in pair), batch=recipe.batch)
     channels = slice(2 - recipe.network.generator.channels, 2)
     last: dict[int, dict[str, Tensor]] = {}  # several losses ask for the same batch
@@ -258,9 +275,9 @@ def batches(
             for key in [key for key in orders if key[:2] == (name, number)]:
                 del orders[key]
             random = np.random.default_rng([recipe.loop.seed, epoch, number])
-            chances = genres[name].weights(windows[name])
-            few = min(per_epoch * recipe.batch, int(np.count_nonzero(chances)))
-            orders[name, number, epoch] = random.choice(len(chances), size=few, replace=False, p=chances)
+            chances = genres[name].weights(windows[name]) if recipe.even else None
+            few = min(per_epoch * recipe.batch, len(windows[name]))
+            orders[name, number, epoch] = random.choice(len(windows[name]), size=few, replace=False, p=chances)
         return orders[name, number, epoch]
 
     def phrases(name: str, index: int, number: int, count: int) -> np.ndarray:
@@ -358,6 +375,11 @@ class Game:
         if r.chroma > 0:
             floor = sum(chroma_floor(x, y, floor=r.chroma_floor) for x, y in ((a, made_b), (b, made_a)))
             terms["chroma"] = r.chroma * floor
+        if r.tune > 0:
+            terms["tune"] = r.tune * (tune_entropy(a, to_b) + tune_entropy(b, to_a))
+        if r.foreign > 0:
+            beyond = sum(foreign_share(x, y, bound=r.foreign_bound) for x, y in ((a, made_b), (b, made_a)))
+            terms["foreign"] = r.foreign * beyond
         if r.density > 0:
             beyond = sum(density_bounds(x, y, bound=r.density_bound) for x, y in ((a, made_b), (b, made_a)))
             terms["density"] = r.density * beyond

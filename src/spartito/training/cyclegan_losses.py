@@ -24,8 +24,10 @@ __all__ = [
     "density_bounds",
     "discrimination",
     "flipped",
+    "foreign_share",
     "half_normal",
     "l1",
+    "tune_entropy",
 ]
 
 TEMPERATURE = (
@@ -146,3 +148,20 @@ def density_bounds(reference: Tensor, estimate: Tensor, *, bound: float) -> Tens
     """How far the numbers of cells of a phrase go beyond exp(+-`bound`) times those of its source, in the mean."""
     ratios = [(x.sum((2, 3)) + BEAT).log() for x in (reference, estimate)]  # a few cells more: silence is no infinity
     return ((ratios[1] - ratios[0]).abs() - bound).clamp(min=0).mean()
+
+
+def foreign_share(reference: Tensor, estimate: Tensor, *, bound: float) -> Tensor:
+    """How far the share of notes beyond `bound` goes whose pitch class sounds nowhere in their source, in the mean."""
+    count, steps, keys = reference[:, -1].shape
+    heard = reference[:, -1].view(count, steps, keys // OCTAVE, OCTAVE).amax((1, 2))  # (B, 12)
+    struck = estimate[:, 0].view(count, steps, keys // OCTAVE, OCTAVE).sum((1, 2))
+    share = (struck * (1 - heard)).sum(1) / (struck.sum(1) + 1)
+    return (share - bound).clamp(min=0).mean()
+
+
+def tune_entropy(reference: Tensor, logits: Tensor) -> Tensor:
+    """Cross-entropy of the cells where the tune of `reference` begins a note: those over which nothing sounds."""
+    sounding = reference[:, -1]
+    over = sounding.flip(2).cumsum(2).flip(2) - sounding
+    tune = reference[:, 0] * (over == 0)
+    return (F.softplus(-logits[:, 0].float()) * tune).sum() / tune.sum().clamp(min=1)

@@ -9,6 +9,7 @@ For each direction (`AtoB`, `BtoA`) a folder holds
                                  source genre
     Rankings_AtoB.txt            published columns, by the third of them, falling
     Rankings_AtoB_signed.txt     the same with its sign, and sorted by that
+    png/1.png ...                if asked for: the three as piano rolls, of the phrases that rank first
 
 and `test.json` the shares of phrases that the classifier takes for the source genre and the strengths S_A, S_B, S_D in
 both ways of counting (`evaluation.strength`). Phrases count from 1.
@@ -33,7 +34,7 @@ from spartito.evaluation.strength import COUNTS, strengths
 from spartito.files import atomic_path
 from spartito.models.cyclegan import CycleGan, Generator
 from spartito.notes.midi import write_midi
-from spartito.notes.phrases import LOWEST, STEPS_PER_BEAT
+from spartito.notes.phrases import LOWEST, PHRASE, STEPS_PER_BEAT, from_rolls
 from spartito.notes.pianoroll import from_pianoroll
 from spartito.notes.tempo import TempoMap
 from spartito.training.data.states import write_state
@@ -112,6 +113,7 @@ def run_test(
     classifier: nn.Module | Classifier,
     genres: tuple[str, str],
     files: bool = True,
+    plots: int = 0,
     report: Callable[[str], None] = print,
 ) -> dict:
     """Test both directions and write what the module's text says; returns what `test.json` holds.
@@ -122,6 +124,7 @@ def run_test(
     classifier : gives logits (n, 2), A first
     genres : names of A and B
     files : also write arrays and MIDI files
+    plots : draw so many phrases of each direction, the first of the signed ranking (needs the extra `plot`)
     """
     output, network = Path(output), network.eval()
     found: dict = {"genres": list(genres)}
@@ -137,6 +140,9 @@ def run_test(
                 path.write_text(ranking(difference, *said, signed=signed), encoding="utf-8")
         if files:
             write_versions(versions, said, output / name)
+        if plots:
+            first = np.argsort(said[1] - said[0], kind="stable")[:plots]
+            draw_versions(versions, said, first, output / name, target=genres[1 - source])
         shares = {kind: round(float((p > THRESHOLD).mean()), 4) for kind, p in zip(KINDS, said)}
         empty = float((~versions.transfer[:, -1].any((1, 2))).mean())
         found[name] = {"phrases": len(difference), "taken_for_source": shares, "empty": round(empty, 4)}
@@ -159,3 +165,17 @@ def write_versions(versions: Versions, said: Sequence[np.ndarray], folder: Path)
             with atomic_path(folder / "npy" / kind / f"{i}_{kind}.npy") as path, path.open("wb") as file:
                 np.save(file, phrase.transpose(1, 2, 0)[None])
             write_phrase(phrase, folder / "mid" / f"{i}_{kind}_{value:.3f}.mid")
+
+
+def draw_versions(
+    versions: Versions, said: Sequence[np.ndarray], chosen: np.ndarray, folder: Path, *, target: str
+) -> None:
+    """Piano rolls of the phrases `chosen` side by side, `png/<i>.png`; `said` as for `write_versions`."""
+    from spartito.render.plots_style import plot_versions
+
+    for i in chosen:
+        parts = {kind: getattr(versions, kind)[i] for kind in KINDS}
+        notes = {kind: from_rolls(x[0] if len(x) > 1 else None, x[-1]) for kind, x in parts.items()}
+        probability = {kind: 1 - float(values[i]) for kind, values in zip(KINDS, said)}
+        path = folder / "png" / f"{i + 1}.png"
+        plot_versions(notes, path, steps=PHRASE, target=target, probability=probability)

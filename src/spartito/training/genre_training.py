@@ -145,6 +145,7 @@ def test_genre(
     split: str = "test",
     most: int = 0,
     files: bool = True,
+    plots: int = 0,
     report: Report = print,
 ) -> dict:
     """The published test (`genre_testing.py`) of a run on a split of a store.
@@ -153,6 +154,7 @@ def test_genre(
     ----------
     classifier : run of `train genre-classifier` of the same pair
     most : phrases of each genre, spread over all; 0 for all that do not overlap
+    files, plots : see `run_test`
     """
     network, pair = open_run(run)
     judge = open_classifier(classifier)
@@ -165,6 +167,7 @@ def test_genre(
         classifier=judge,
         genres=pair,
         files=files,
+        plots=plots,
         report=report,
     )
 

@@ -1,0 +1,360 @@
+"""The game of generators, discriminators and guides: losses by hand, who learns from whom, a run there and back."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from spartito.errors import ModelError, ParameterError  # noqa: E402
+from spartito.training import cyclegan as job  # noqa: E402
+from spartito.training import cyclegan_losses as losses  # noqa: E402
+from spartito.training.cyclegan_guides import Guides, misled  # noqa: E402
+from spartito.training.data.genre_store import GridPiece, write_set  # noqa: E402
+from spartito.training.genre_training import open_run, parse_pair, recipe_of, test_genre, train_genre  # noqa: E402
+
+TINY = job.CONFIGS["fixed", "tiny"]
+
+
+def phrases(count, *, seed=0, channels=2):
+    random = torch.Generator().manual_seed(seed)
+    return (torch.rand(count, channels, 64, 84, generator=random) < 0.035).float()
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+
+def test_least_squares():
+    assert losses.adversarial(torch.tensor([1.0, 0.0])) == 0.5
+    assert losses.discrimination(torch.tensor([1.0, 0.5]), torch.tensor([0.5, 0.5])) == 0.5 * (0.125 + 0.25)
+
+
+def test_noise_is_half_normal_and_shared():
+    noise = losses.half_normal((20_000,), sigma=2.0, generator=torch.Generator().manual_seed(0))
+    assert noise.min() >= 0
+    assert noise.mean() == pytest.approx(2 * (2 / np.pi) ** 0.5, rel=0.03)
+    seen = []
+
+    class Spy(job.Players):
+        def forward(self, name, x):
+            seen.append((name, x.detach()))
+            return super().forward(name, x)
+
+    recipe = replace(TINY, dropped=0.0, struck=0.0, guidance=0.0)
+    game = job.Game(Spy(recipe.network), recipe)
+    batch = {"a": phrases(4), "b": phrases(4, seed=1), "m": phrases(4, seed=2), "step": torch.tensor(0)}
+    batch["noise"] = losses.half_normal((4, 2, 64, 84), sigma=0.1)
+    game.generators(game.network, batch)
+    game.discriminators(game.network, batch)
+    judged = [x for name, x in seen if name.startswith("D_")]
+    assert len(judged) == 8
+    for x in judged:
+        for part in x.split(4):
+            cells = part - batch["noise"]  # what is left is struck or not
+            assert torch.all((cells.abs() < 1e-5) | ((cells - 1).abs() < 1e-5))
+
+
+def test_pool_stores_pairs_then_gives_old_ones_every_second_time():
+    pool = losses.Pool(2, seed=0)
+    for i in range(2):  # being filled: what comes goes
+        a, b = pool(torch.full((3,), i), torch.full((3,), 10 + i))
+        assert a[0] == i and b[0] == 10 + i
+    given = [pool(torch.full((3,), i), torch.full((3,), 10 + i)) for i in range(2, 202)]
+    new = [int(a[0]) == i for i, (a, _) in zip(range(2, 202), given)]
+    assert 60 < sum(new) < 140
+    for i, (a, b) in zip(range(2, 202), given):
+        assert a[0] <= i and 10 <= b[0] <= 10 + i and len(set(a.tolist())) == 1  # whole batches, sides kept apart
+    assert any(int(a[0]) != int(b[0]) - 10 for a, b in given)  # each side chosen for itself
+    assert len(pool.pairs) == 2
+    nothing = losses.Pool(0)
+    assert nothing(torch.ones(1), torch.zeros(1))[0] == 1 and not nothing.pairs
+
+
+def test_pool_goes_on_where_it_stopped():
+    pool, again = losses.Pool(2, seed=1), losses.Pool(2, seed=5)
+    for i in range(5):
+        pool(torch.full((2,), float(i)), torch.full((2,), float(-i)))
+    again.load_state_dict(pool.state_dict())
+    for i in range(5, 25):
+        first, second = (p(torch.full((2,), float(i)), torch.full((2,), float(-i))) for p in (pool, again))
+        assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+
+
+def test_weighted_cross_entropy_by_hand():
+    truth, logits = torch.tensor([1.0, 0.0]), torch.zeros(2)
+    assert losses.cycle_entropy(truth, logits, positives=9.0) == pytest.approx((10 + 1) * np.log(2) / 2)
+
+
+def test_binarised_is_hard_forwards_and_soft_backwards():
+    logits = torch.tensor([-6.0, -0.1, 0.1, 6.0], requires_grad=True)
+    hard = losses.binarised(logits)
+    np.testing.assert_allclose(hard.detach(), [0, 0, 1, 1], atol=1e-6)
+    hard.sum().backward()
+    slope = torch.sigmoid(logits / 3) * (1 - torch.sigmoid(logits / 3)) / 3
+    np.testing.assert_allclose(logits.grad, slope.detach(), atol=1e-6)
+
+
+def test_flipped():
+    x = phrases(8)
+    dropped = losses.flipped(x, dropped=0.5, struck=0.0)
+    assert torch.all(dropped <= x) and 0.4 < dropped.sum() / x.sum() < 0.6
+    struck = losses.flipped(x, dropped=0.0, struck=0.01)
+    assert torch.all(struck >= x) and 0.007 < (struck - x).mean() < 0.013
+
+
+def test_chroma_of_octaves_is_alike_and_of_other_keys_is_not():
+    x, octave, other = (torch.zeros(1, 2, 64, 84) for _ in range(3))
+    x[0, :, 0:64, 24], octave[0, :, 0:64, 36], other[0, :, 0:64, 25] = 1, 1, 1
+    assert losses.chroma_likeness(x, octave)[0] == pytest.approx(1)
+    assert losses.chroma_likeness(x, other)[0] < 0.05
+    assert losses.chroma_floor(x, octave, floor=0.8) == 0
+    assert losses.chroma_floor(x, other, floor=0.8) > 0.7
+    silent = torch.zeros_like(x).requires_grad_()
+    losses.chroma_floor(x, silent, floor=0.8).backward()
+    assert torch.isfinite(silent.grad).all() and silent.grad.abs().max() < 10
+
+
+def test_bounds_of_density_and_foreign_notes():
+    x = torch.zeros(1, 2, 64, 84)
+    x[0, :, 0:16, 24] = 1  # sixteen cells, C only
+    twice = x.clone()
+    twice[0, :, 16:32, 24] = 1
+    assert losses.density_bounds(x, x, bound=0.2) == 0
+    assert losses.density_bounds(x, twice, bound=0.2) == pytest.approx(np.log(36 / 20) - 0.2)
+    assert losses.foreign_share(x, twice, bound=0.04) == 0
+    twice[0, :, 32, 25] = 1  # one of 33 notes is a C sharp
+    assert losses.foreign_share(x, twice, bound=0.01) == pytest.approx(1 / 34 - 0.01)
+
+
+def test_tune_entropy_counts_the_highest_onsets_only():
+    x, logits = torch.zeros(1, 2, 64, 84), torch.zeros(1, 2, 64, 84)
+    x[0, 0, 0, 30] = x[0, 0, 0, 40] = x[0, 0, 4, 20] = 1
+    x[0, 1, 0:8, 30] = x[0, 1, 0:4, 40] = x[0, 1, 4:8, 20] = 1  # only key 40 has nothing above it
+    assert losses.tune_entropy(x, logits) == pytest.approx(np.log(2))
+    logits[0, 0, 0, 40] = 20
+    assert losses.tune_entropy(x, logits) < 1e-6
+
+
+# -- guides -----------------------------------------------------------------------------------------------------------
+
+
+def test_misled_flips_the_cells_that_matter_most():
+    x = torch.zeros(1, 1, 64, 84)
+    x[0, 0, 5, 5] = 1
+    slope = torch.zeros_like(x)
+    slope[0, 0, 5, 5], slope[0, 0, 7, 7], slope[0, 0, 9, 9] = -3.0, 2.0, -1.0  # dropping it, and striking 7, mislead
+    torch.manual_seed(3)
+    results = torch.cat([misled(x, slope, most=4) for _ in range(40)])
+    assert set(results[:, 0, 5, 5].tolist()) == {0.0, 1.0}
+    assert torch.all(results[results[:, 0, 7, 7] == 1][:, 0, 5, 5] == 0)  # the best first
+    assert results.sum((1, 2, 3)).max() == 1 and results[:, 0, 9, 9].sum() == 0
+
+
+def test_guides_take_one_channel_and_two():
+    guides = Guides().eval()
+    with torch.no_grad():
+        assert guides(phrases(3)).shape == (3, 4) and guides(phrases(3, channels=1)).shape == (3, 4)
+
+
+# -- who learns from whom ---------------------------------------------------------------------------------------------
+
+
+def generator_gradient_of_music(recipe):
+    """Largest gradient of the generators with extra discriminators, less that without: what those send."""
+    gradients = []
+    for scale in (1.0, 3.0):  # the patches of D_music times three change the gradient if, and only if, it arrives
+        network = job.new_network(recipe)
+        for part in (network.D_A_music, network.D_B_music):
+            part.body[-1].register_forward_hook(lambda _, __, out, scale=scale: out * scale)
+        game = job.Game(network, recipe)
+        channels = recipe.network.generator.channels
+        batch = {k: phrases(4, seed=i, channels=channels) for i, k in enumerate("abm")}
+        batch |= {"noise": torch.zeros(4, channels, 64, 84), "step": torch.tensor(0)}
+        torch.manual_seed(0)
+        sum(game.generators(network, batch).values()).backward()
+        gradients.append(torch.cat([p.grad.flatten() for g in network.generators() for p in g.parameters()]))
+        assert all(p.grad is None for d in network.discriminators() for p in d.parameters())
+    return float((gradients[0] - gradients[1]).abs().max())
+
+
+def test_extra_discriminators_reach_the_generators_only_when_fixed():
+    published = job.CONFIGS["published", "tiny"]
+    assert published.network.model == "partial"
+    assert generator_gradient_of_music(published) == 0
+    assert generator_gradient_of_music(replace(TINY, guidance=0.0)) > 0
+
+
+def test_published_terms():
+    recipe = replace(job.CONFIGS["published", "tiny"], noise=0.0)
+    network = job.new_network(recipe)
+    game = job.Game(network, recipe)
+    batch = {"a": phrases(4, channels=1), "b": phrases(4, seed=1, channels=1), "m": phrases(4, seed=2, channels=1)}
+    batch |= {"noise": torch.zeros(4, 1, 64, 84), "step": torch.tensor(0)}
+    terms = game.generators(network, batch)
+    assert set(terms) == {"cycle", "adversarial"}
+    with torch.no_grad():
+        there = network.AtoB(batch["a"]).sigmoid()
+        back = network.BtoA(there).sigmoid()
+        other = network.BtoA(batch["b"]).sigmoid()
+        again = network.AtoB(other).sigmoid()
+        cycle = 10 * ((batch["a"] - back).abs().mean() + (batch["b"] - again).abs().mean())
+        fooled = (network.D_B(there) - 1).square().mean() + (network.D_A(other) - 1).square().mean()
+    assert terms["cycle"].item() == pytest.approx(cycle.item(), rel=1e-5)
+    assert terms["adversarial"].item() == pytest.approx(fooled.item(), rel=1e-5)
+    assert set(game.discriminators(network, batch)) == {"discriminators", "music_discriminators"}
+    assert torch.equal(game.pool.pairs[0][1].float(), there.half().float())  # of before any update, and detached
+
+
+def test_the_watch_is_never_heard():
+    recipe = replace(TINY, guidance_from=0)
+    network = job.new_network(recipe)
+    game = job.Game(network, recipe)
+    made = phrases(4).requires_grad_()
+    torch.manual_seed(0)
+    game.guidance(network, made, made, step=5).backward()
+    before = made.grad.clone()
+    for p in network.guides.members[-1].parameters():
+        p.data.mul_(-7)
+    made.grad = None
+    torch.manual_seed(0)
+    game.guidance(network, made, made, step=5).backward()
+    assert torch.equal(made.grad, before)
+
+
+def test_base_has_no_pool_and_guides_wait():
+    recipe = replace(TINY, network=replace(TINY.network, model="base"), guidance_from=100)
+    game = job.Game(job.new_network(recipe), recipe)
+    assert game.pool.size == 0
+    assert game.guidance(game.network, phrases(2), phrases(2), step=99) == 0
+    assert game.guidance(game.network, phrases(2), phrases(2), step=200) > 0
+
+
+def test_published_rate_is_constant_for_ten_epochs_and_then_falls():
+    recipe = job.CONFIGS["published", "paper"]
+    rate = job.rate(recipe, per_epoch=701)
+    config = replace(recipe.loop, steps=20 * 701)
+    assert config.learning_rate == 2e-4
+    assert [rate(701 * e, config) for e in (0, 9)] == [2e-4, 2e-4]
+    assert rate(701 * 10, config) == pytest.approx(2e-4) and rate(701 * 15, config) == pytest.approx(1e-4)
+    assert rate(701 * 20 - 1, config) == pytest.approx(2e-5)
+
+
+def test_published_optimisers():
+    recipe = job.CONFIGS["published", "tiny"]
+    made = job.optimizers(recipe)(job.new_network(recipe), recipe.loop)
+    assert len(made) == 2
+    for optimiser in made:
+        (group,) = optimiser.param_groups
+        assert group["betas"] == (0.5, 0.999) and group["eps"] == 1e-8 and group["scale"] == 1.0
+
+
+# -- a run ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    random = np.random.default_rng(0)
+    for genre, keys in (("classic", (40, 60)), ("pop", (55, 80)), ("jazz", (50, 70))):
+        pieces = []
+        for i in range(6):
+            step = np.sort(random.choice(192, size=150, replace=False))
+            notes = np.column_stack(
+                [step, random.integers(1, 5, 150), random.integers(*keys, 150), np.full(150, 64), np.zeros(150)]
+            ).astype(np.int64)
+            pieces.append(
+                GridPiece(f"{genre}{i}", f"{genre}{i}", notes, notes[:, 0].astype(float), np.array([[0, 192]]))
+            )
+        names = iter(["train", "train", "train", "validation", "test", "test"])
+        write_set(folder, genre, "made-up", pieces, split=lambda _, names=names: next(names))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(store, tmp_path_factory):
+    recipe = recipe_of("tiny", model="full")
+    return train_genre(store, tmp_path_factory.mktemp("run"), pair=("classic", "pop"), recipe=recipe, report=str)
+
+
+def test_batches_depend_on_their_index_alone(store):
+    from spartito.training.data.genre_store import open_store
+
+    genres = {name: open_store(store, name, "train") for name in ("classic", "pop")}
+    first, per_epoch = job.batches(genres, ("classic", "pop"), TINY)
+    second, _ = job.batches(genres, ("classic", "pop"), TINY)
+    for index in (3, 0, per_epoch + 1):
+        one, other = first(index), second(index)
+        assert one["a"].shape == one["m"].shape == (4, 2, 64, 84)
+        assert all(torch.equal(one[k], other[k]) for k in one)
+    published, _ = job.batches(genres, ("classic", "pop"), job.CONFIGS["published", "tiny"])
+    assert published(0)["a"].shape == published(0)["noise"].shape == (4, 1, 64, 84)
+
+
+def test_a_run_logs_everything_and_can_be_opened(run):
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    said = set().union(*entries)
+    for name in ("cycle", "adversarial", "music", "guidance", "discriminators", "guides_right", "gradient_2"):
+        assert name in said
+    assert {"validation_AtoB_chroma", "validation_BtoA_watched"} <= said
+    network, pair = open_run(run)
+    assert pair == ("classic", "pop") and network.config.model == "full"
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(store, run, tmp_path, monkeypatch):
+    recipe = recipe_of("tiny", model="full")
+    made = job.batches
+
+    def stopping(*args):
+        batch_at, per_epoch = made(*args)
+
+        def at(index):
+            if index == 3:
+                raise KeyboardInterrupt
+            return batch_at(index)
+
+        return at, per_epoch
+
+    recipe_now = replace(recipe, loop=replace(recipe.loop, checkpoint_minutes=0.0))
+    monkeypatch.setattr(job, "batches", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train_genre(store, tmp_path, pair=("classic", "pop"), recipe=recipe_now, report=str)
+    monkeypatch.setattr(job, "batches", made)
+    train_genre(store, tmp_path, pair=("classic", "pop"), recipe=recipe, report=str)
+    digests = [hashlib.sha256((f / "model.safetensors").read_bytes()).hexdigest() for f in (run, tmp_path)]
+    assert digests[0] == digests[1]
+
+
+def test_starting_from_another_run(store, run, tmp_path):
+    said = []
+    recipe = recipe_of("tiny", model="base", settings=["loop.steps=1"])
+    train_genre(store, tmp_path, pair=("jazz", "pop"), recipe=recipe, init=run, report=said.append)
+    assert f"tensors from {run}" in said[0]
+    with pytest.raises(ModelError, match="layout"):
+        save_file({"elsewhere": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
+        train_genre(store, tmp_path / "x", pair=("jazz", "pop"), recipe=recipe, init=tmp_path / "other.safetensors")
+
+
+def test_a_missing_checkpoint_is_an_error(run, store, tmp_path):
+    with pytest.raises(ModelError, match=r"config\.json"):
+        test_genre(tmp_path, store, tmp_path / "out", classifier=tmp_path)
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    with pytest.raises(ModelError, match=r"neither checkpoint\.pt nor"):
+        test_genre(tmp_path, store, tmp_path / "out", classifier=tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_options():
+    assert parse_pair("pop, jazz") == ("jazz", "pop")
+    with pytest.raises(ParameterError, match="a pair is one of"):
+        parse_pair("jazz,metal")
+    with pytest.raises(ParameterError, match="published or fixed"):
+        recipe_of("huge")
+    with pytest.raises(ParameterError, match="base, partial, full"):
+        recipe_of("lite", model="some")
+    assert recipe_of("lite", settings=["loop.steps=5", "noise=1"]).noise == 1
