@@ -1,6 +1,6 @@
 """Variants of the CycleGAN side by side: base, partial and full; published and fixed.
 
-    python benchmarks/genre_variants.py STORE RUN [RUN ...] --classifiers RUNS [--phrases 300] -o results
+    python benchmarks/genre_variants.py STORE RUN [RUN ...] --classifiers RUNS --judges JUDGES -o results
 
 RUN are folders of `spartito train genre-pair` (or a shipped pair of genres). Phrases of the test split go through one
 generator and back through the other, cut at a probability of one half, as in `train genre-test`: no overlap, nothing
@@ -59,14 +59,14 @@ def with_onsets(sounding: np.ndarray) -> np.ndarray:
     return np.stack([onset, sounding], axis=1).astype(np.uint8)
 
 
-def rows_of(run: Path, sides: dict[str, np.ndarray], classifiers: Path) -> list[dict]:
+def rows_of(run: Path, sides: dict[str, np.ndarray], options) -> list[dict]:
     """Both directions of a run; `sides` holds the phrases of each genre."""
     from spartito.training.genre_testing import transfer
     from spartito.training.genre_training import open_run
 
     network, pair = open_run(run)
     network = network.eval()
-    judges = judges_of(classifiers, pair)
+    judges = judges_of(options, pair)
     said: dict[str, list] = {name: [] for name in judges}
     rows = []
     for index, (there, back) in enumerate(((network.AtoB, network.BtoA), (network.BtoA, network.AtoB))):
@@ -114,6 +114,7 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     parser.add_argument("store", type=Path)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--classifiers", type=Path, required=True)
+    parser.add_argument("--judges", type=Path, help="folder of evaluation judges <a>-<b>")
     parser.add_argument("--phrases", type=int, default=300)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
@@ -121,7 +122,7 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     sides = {genre: phrases(options.store, genre, options.phrases) for genre in sorted({g for p in pairs for g in p})}
     rows = []
     for run in options.runs:
-        rows += rows_of(run, sides, options.classifiers)
+        rows += rows_of(run, sides, options)
         print(table(rows[-2:]).split("\n", 2)[2], file=sys.stderr, flush=True)
     text = table(rows)
     options.output.mkdir(parents=True, exist_ok=True)

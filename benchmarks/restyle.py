@@ -1,6 +1,6 @@
 """Does `restyle` reach the other genre, and what is left of the piece? All engines, side by side, on held-out works.
 
-    python benchmarks/restyle.py STORE --classifiers RUNS [--excerpts 24] [--bars 16] [--pieces 2]
+    python benchmarks/restyle.py STORE --classifiers RUNS --judges JUDGES [--excerpts 24] [--bars 16] [--pieces 2]
         [--engines identity rule cyclegan idiom real] [--foreign FOREIGN] -o results
 
 STORE is a store of grid pieces (`spartito train genre --prepare`); its test split is used, whose works no generator,
@@ -8,17 +8,19 @@ engine or classifier has seen. Excerpts of `--bars` bars are taken evenly over i
 user's file would be (`spartito.restyle`, strength 1, beats given) to both other genres, and cut into phrases of four
 bars. `--pieces` whole pieces of each genre follow. Engines:
 
-    identity   the phrases as they are: how far a classifier errs by itself
+    identity   the phrases as they are
     rule       swing, sevenths and ninths, or their removal (`benchmarks/fixed_rule.py`): what must be beaten
     real       phrases of the target genre instead of a transfer: the most a classifier will ever say, and what an
                unrelated piece has in common with this one
-    cyclegan, idiom, ...  engines of `restyle`; `idiom+melody` with `--keep melody`
+    cyclegan, idiom, ...  engines of `restyle`; `idiom+melody` with `--keep melody`; `new=FOLDER` one of a model
 
-RUNS holds runs of `spartito train genre-classifier`, `<a>-<b>-<kind>`: `evaluation` learned from sets that nothing else
-has seen, on onsets alone, with genres matched in density; `independent` from works that no generator or engine learned
-from; `published` from those they learned from. *Success*: phrases taken for their own genre before and for the target
-after. S is the strength of the direction, with the cycle (the result restyled back). A figure of success is to be read
-with three others: of `identity` (which should be 0), of `real`, and what is kept of the piece (`evaluation.style`).
+JUDGES holds the evaluation judges (`benchmarks/genre_judges.py`), `<a>-<b>`: they learned from sets that nothing else
+has seen, on onsets alone, with genres matched in density. RUNS holds runs of `spartito train genre-classifier`,
+`<a>-<b>-<kind>`: `independent` learned from works that no generator or engine learned from, `published`, the paper's,
+from those they learned from. *Success*: phrases taken for their own genre before and for the target after. S is the
+strength of the direction, with the cycle (the result restyled back). A figure of success is to be read with three
+others: how many of the phrases are known for what they are (`known`), the success of `real`, and what is kept of the
+piece (`evaluation.style`).
 """
 
 from __future__ import annotations
@@ -46,20 +48,21 @@ from spartito.notes.notes import Notes
 from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, gridded, rolls
 from spartito.notes.skyline import skyline
 from spartito.notes.two_hands import hand_tracks
-from spartito.style.engines import GENRES, pair_of
+from spartito.style.engines import GENRES, PAIRS, pair_of
 from spartito.training.data.genre_store import BAR, GenrePieces, open_store
 from spartito.training.genre_profiles import evenly, profile_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fixed_rule import fixed_rule
 
-JUDGES = ("evaluation", "independent", "published")
 PLAIN = ("identity", "rule", "real")
 SEED = 7
 TEMPO = 110.0  # quarter notes per minute where the set does not say
 LEAD = 1.0  # seconds before the first beat
 PROFILED = 1000  # phrases of a genre that make its profile
 COLUMNS = {  # key: heading
+    "known_evaluation": "known: evaluation judge",
+    "known_independent": "known: independent",
     "success_evaluation": "success: evaluation judge",
     "success_independent": "independent",
     "success_published": "published",
@@ -77,7 +80,7 @@ COLUMNS = {  # key: heading
     "seam_density": "seam: density",
     "seam_chroma": "seam: chroma",
 }
-PERCENT = {key for key in COLUMNS if key.startswith(("success", "strength", "prob", "empty"))}
+PERCENT = {key for key in COLUMNS if key.startswith(("known", "success", "strength", "prob", "empty"))}
 
 
 # -- pieces ---------------------------------------------------------------------------------------------------
@@ -156,7 +159,7 @@ def whole(store: Path, genre: str, count: int, *, bars: int = 128) -> list[Excer
 # -- judges and engines ---------------------------------------------------------------------------------------
 
 
-def judges_of(runs: Path | None, pair: tuple[str, str]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def judges_of(options, pair: tuple[str, str]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Name -> function from phrases (n, 2, 64, 84) to probabilities (n, 2) of the pair."""
     import torch
 
@@ -170,12 +173,19 @@ def judges_of(runs: Path | None, pair: tuple[str, str]) -> dict[str, Callable[[n
         return say
 
     found = {}
-    for name in JUDGES:
+    for name, folder in judge_folders(options, pair).items():
         try:
-            found[name] = judge(open_classifier(Path(runs, f"{pair[0]}-{pair[1]}-{name}")))
+            found[name] = judge(open_classifier(folder))
         except ModelError:
-            print(f"  no classifier {'-'.join(pair)}-{name}", file=sys.stderr)
+            print(f"  no classifier in {folder}", file=sys.stderr)
     return found
+
+
+def judge_folders(options, pair: tuple[str, str]) -> dict[str, Path]:
+    """Name -> run, for a pair."""
+    name = "-".join(pair)
+    folders = {"evaluation": options.judges / name} if options.judges is not None else {}
+    return folders | {kind: options.classifiers / f"{name}-{kind}" for kind in ("independent", "published")}
 
 
 def transfer(engine: str, opened, excerpt: Excerpt, target: str, source: str, notes: Notes) -> Notes:
@@ -184,7 +194,7 @@ def transfer(engine: str, opened, excerpt: Excerpt, target: str, source: str, no
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        keep = engine.split("+")[1:]
+        keep = engine.split("+")[1:]  # "idiom+melody"
         return restyle(notes, to=target, genre=source, engine=opened, keep=keep, analysis=excerpt.beats, seed=SEED)
 
 
@@ -257,7 +267,7 @@ def table(rows: list[dict]) -> str:
     lines = [f"| direction | engine | {' | '.join(shown.values())} |", "|---" * (len(shown) + 2) + "|"]
     for row in rows:
         cells = [_cell(key, row.get(key)) for key in shown]
-        lines.append(f"| {row['direction']} | {row['engine']} | {' | '.join(cells)} |")
+        lines.append(f"| {row['direction']} | {row['engine'].split('=')[0]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -292,7 +302,7 @@ def run(options, *, opened: dict) -> list[dict]:
                 direction = f"{source}→{target}"
                 if source == target or (options.directions and direction.replace("→", "-") not in options.directions):
                     continue
-                judges = judges_of(options.classifiers, pair_of(source, target))
+                judges = judges_of(options, pair_of(source, target))
                 minutes = sum(p.beats.times[-1] - p.beats.times[0] for p in pieces[source]) / 60
                 for engine in options.engines:
                     if engine not in (*PLAIN, *opened) or (kind == "pieces" and engine in ("identity", "real")):
@@ -320,6 +330,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("--classifiers", type=Path, required=True, help="folder of runs <a>-<b>-<kind>")
+    parser.add_argument("--judges", type=Path, help="folder of evaluation judges <a>-<b>")
     parser.add_argument("--foreign", type=Path, help="store of sets for evaluation only: their profiles for style_fit")
     parser.add_argument("--genres", nargs="+", choices=GENRES, default=list(GENRES))
     parser.add_argument("--directions", nargs="+", help="such as classic-jazz; default all")
@@ -346,7 +357,7 @@ def main(arguments: list[str] | None = None) -> dict:
         "excerpts": options.excerpts,
         "bars": options.bars,
         "seed": SEED,
-        "classifiers": accuracies(options.classifiers),
+        "classifiers": accuracies(options),
         "rows": rows,
     }
     options.output.mkdir(parents=True, exist_ok=True)
@@ -366,17 +377,20 @@ def opened_engines(names: Sequence[str]) -> dict:
         if name in PLAIN:
             continue
         try:
-            opened[name] = open_engine(name.split("+")[0])
+            opened[name] = open_engine(name.split("+")[0].split("=")[-1])
         except (SpartitoError, ImportError) as error:
             print(f"{name}: {error}", file=sys.stderr)
     return opened
 
 
-def accuracies(runs: Path) -> dict:
+def accuracies(options) -> dict:
     """What each classifier reached on its own held-out phrases, as its run says."""
     found = {}
-    for config in sorted(runs.glob("*/config.json")):
-        found[config.parent.name] = json.loads(config.read_text(encoding="utf-8")).get("metrics", {}).get("test", {})
+    for pair in PAIRS:
+        for kind, folder in judge_folders(options, pair).items():
+            if (folder / "config.json").exists():
+                config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+                found[f"{'-'.join(pair)} {kind}"] = config.get("metrics", {}).get("test", {})
     return found
 
 

@@ -56,7 +56,7 @@ def test_a_generator_that_moves_keys(script, monkeypatch, tmp_path, channels):
         return np.column_stack([~high, high]).astype(float)
 
     monkeypatch.setattr("spartito.training.genre_training.open_run", lambda run: (network, ("jazz", "pop")))
-    monkeypatch.setattr(script, "judges_of", lambda classifiers, pair: {"independent": judge})
+    monkeypatch.setattr(script, "judges_of", lambda options, pair: {"independent": judge})
     up = np.roll(given, 12, axis=-1)
     monkeypatch.setattr(script, "phrases", lambda store, genre, count: given if genre == "jazz" else up)
     (tmp_path / "run").mkdir()

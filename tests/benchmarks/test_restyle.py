@@ -60,7 +60,7 @@ class Moved:
         return [Written(notes)]
 
 
-def judges(runs, pair):
+def judges(options, pair):
     def say(phrases):
         there = phrases[:, 1, :, LOW[pair[0]] - 24].any(axis=1)
         return np.column_stack([there, ~there]).astype(np.float64)
