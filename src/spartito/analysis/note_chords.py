@@ -31,7 +31,17 @@ from spartito.analysis.harte import absolute, encode, is_no_chord, label_of
 from spartito.analysis.song import Chord
 from spartito.errors import ParameterError
 
-__all__ = ["DEFAULT_NOTE_CHORDS", "QUALITIES", "TONES", "ChordTrack", "NoteChordConfig", "chords_of", "quality_of"]
+__all__ = [
+    "DEFAULT_NOTE_CHORDS",
+    "QUALITIES",
+    "TONES",
+    "ChordTrack",
+    "NoteChordConfig",
+    "beat_chroma",
+    "chords_of",
+    "local_keys",
+    "quality_of",
+]
 
 STEPS = 4  # of a beat
 QUALITIES = (
@@ -314,7 +324,7 @@ def chords_of(
     quality = np.where(path > 0, (path - 1) // 12, -1)
     track = ChordTrack(root, quality, root.copy())
     track = replace(track, bass=_basses(track, bass))
-    keys, logits = _keys(chroma, config)
+    keys, logits = local_keys(chroma, config=config), config.key_evidence * _fit(chroma.sum(axis=0))[:, None]
     key = find_key(logits, track.chords(np.arange(n_beats + 1.0)))
     return replace(track, key=key, keys=keys if key else np.full(n_beats, -1))
 
@@ -345,19 +355,18 @@ def _basses(track: ChordTrack, bass: np.ndarray) -> np.ndarray:
     return np.where(track.root >= 0, lowest[number], -1)
 
 
-def _keys(chroma: np.ndarray, config: NoteChordConfig) -> tuple[np.ndarray, np.ndarray]:
-    """(beats,) the local key, and logits (24, 1) of the key of the whole."""
+def _fit(chroma: np.ndarray) -> np.ndarray:
+    """(..., 24) correlation of chroma (..., 12) with the profile of each key."""
     profiles = np.array([np.roll(p, k) for p in (MAJOR_KEY, MINOR_KEY) for k in range(12)])
     profiles = (profiles - profiles.mean(axis=1, keepdims=True)) / profiles.std(axis=1, keepdims=True)
+    centred = chroma - chroma.mean(axis=-1, keepdims=True)
+    return (centred @ profiles.T) / (12 * np.maximum(centred.std(axis=-1, keepdims=True), 1e-6))
 
-    def fit(weights):
-        centred = weights - weights.mean(axis=-1, keepdims=True)
-        return (centred @ profiles.T) / (12 * np.maximum(centred.std(axis=-1, keepdims=True), 1e-6))
 
+def local_keys(chroma: np.ndarray, *, config: NoteChordConfig = DEFAULT_NOTE_CHORDS) -> np.ndarray:
+    """(beats,) the key around each beat, 0..11 major, 12..23 minor, from the chroma (beats, 12) of notes or chords."""
     n, r = len(chroma), config.key_around
     sums = np.concatenate([np.zeros((1, 12)), np.cumsum(chroma, axis=0)])
     beat = np.arange(n)
     around = sums[np.minimum(beat + r + 1, n)] - sums[np.maximum(beat - r, 0)]
-    change = np.full(n, config.key_change)
-    path = steadiest(config.key_evidence * fit(around) / (2 * r + 1) * 4, change)
-    return path, config.key_evidence * fit(chroma.sum(axis=0))[:, None]
+    return steadiest(config.key_evidence * 4 / (2 * r + 1) * _fit(around), np.full(n, config.key_change))
