@@ -23,7 +23,7 @@ from pathlib import Path
 
 from spartito import batch
 from spartito.batch import Job
-from spartito.errors import ParameterError
+from spartito.errors import OutputError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.midi import MIDI_SUFFIXES
 from spartito.training.data.genre_phrases import (
@@ -149,6 +149,8 @@ def _read_songs(files: dict[str, Path], work: Path, *, rules: Rules, jobs, repor
     with closing(batch.run(tasks, partial(_song, rules=rules), workers=jobs)) as results:
         for number, outcome in enumerate(results, start=1):
             (name,) = outcome.job.outputs
+            if "unwritable" in outcome.details:
+                raise OutputError(outcome.details["unwritable"])
             outcomes[name] = outcome
             if number % 100 == 0:
                 report(f"{number}/{len(files)} songs read")
@@ -170,7 +172,10 @@ def _read_songs(files: dict[str, Path], work: Path, *, rules: Rules, jobs, repor
 def _song(source: Path, outputs: dict[str, Path], *, rules: Rules, progress=None) -> dict:
     """One file, as a job of `batch.run`."""
     ((name, work),) = outputs.items()
-    found = keep_song(source, work, name=name, rules=rules)
+    try:
+        found = keep_song(source, work, name=name, rules=rules)
+    except OutputError as error:  # is no fault of the file: all others would fail, too
+        return {"unwritable": str(error)}
     return {field: getattr(found, field) for field in ("key", "facts", "refused", "phrases")}
 
 
@@ -221,9 +226,19 @@ def summary(content: dict, *, every: bool = False) -> str:
             lines += [f"  {row['file']}: {row['refused']}" for row in refused]
         elif refused:
             lines.append(f"  {len(refused)} refused, the first: {refused[0]['file']}: {refused[0]['refused']}")
+        free = [row["file"] for row in told["files"] if not row["refused"] and not row["on_the_beat"]]
+        if free:
+            lines.append(
+                f"  {len(free)} are not played on the beats of their file, so their bars are none: {_some(free, every)}"
+            )
     for name, counts in content["pairs"].items():
         lines.append(f"{name}: " + ", ".join(f"{n} {mode}" for mode, n in counts.items()) + " of each genre")
     return "\n".join(lines)
+
+
+def _some(names: Sequence[str], every: bool) -> str:
+    shown = names if every else names[:3]
+    return ", ".join(shown) + (" ..." if len(shown) < len(names) else "")
 
 
 # -- the sets of our own models -------------------------------------------------------------------------------------

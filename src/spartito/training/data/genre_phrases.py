@@ -35,12 +35,13 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.beats import pitched
+from spartito.analysis.beats import beats_from_tempo_map, pitched
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.midi import parse_midi, write_midi
@@ -109,7 +110,8 @@ class Rules:
 
 
 def facts_of(notes: Notes) -> dict:
-    """What step 2 looks at: first time signature (beats from the beginning), their number, the metre, the tempo."""
+    """What step 2 looks at: first time signature (beats from the beginning), their number, the metre, the tempo; and
+    whether the notes keep to those beats, as those of a free performance do not."""
     clock = notes.tempo_map
     marks = clock.time_signatures
     return {
@@ -117,6 +119,7 @@ def facts_of(notes: Notes) -> dict:
         "time_signatures": len(marks),
         "time_signature": f"{marks[0].numerator}/{marks[0].denominator}" if len(marks) == 1 else None,
         "tempo": round(60e6 / float(clock.changes[0, 1]), 3),
+        "on_the_beat": beats_from_tempo_map(notes) is not None,
     }
 
 
@@ -293,7 +296,7 @@ def write_mode(songs: Sequence[Song], work: Path, folder: Path, *, genre: str, m
     blocks = [np.zeros((0, PHRASE, KEYS), dtype=bool)]
     for song in songs:
         blocks.append(phrases_of(load_song(song, work)))
-        _place(song.path, folder / "clean" / mode / song.name)
+        _place(song.path, folder / "clean" / mode / song.name, link=False)
         name = song.name if song.name.lower().endswith(".mid") else f"{song.name}.mid"
         check_midi(blocks[-1], folder / "midi" / mode / name)
     phrases = np.concatenate(blocks)[..., None]
@@ -326,7 +329,7 @@ def write_pair(sides: Sequence[Path], folders: Sequence[Path], *, seed: int, fir
         _clear(folder / name for name in there - files.keys())
         for name, path in files.items():
             if name not in there or not _same(path, folder / name):
-                _place(path, folder / name)
+                _place(path, folder / name, link=True)
     return least
 
 
@@ -347,12 +350,13 @@ def _phrase_files(folder: Path) -> list[Path]:
 # -- small things -----------------------------------------------------------------------------------------------
 
 
-def _place(source: Path, target: Path) -> None:
-    """The same file at another place: a link where the disk knows them, else a copy."""
+def _place(source: Path, target: Path, *, link: bool) -> None:
+    """The same file at another place: a copy, or a link where the disk knows them."""
     with atomic_path(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
+        if link:
+            with suppress(OSError):
+                os.link(source, temporary)
+        if not temporary.exists():
             shutil.copyfile(source, temporary)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -259,7 +260,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as data:
             return dict(data)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise NotesError(f"{path} is no file of a store of genres: {error}") from error
 
 
