@@ -20,7 +20,7 @@ from spartito.models import arranger_input
 from spartito.models.cover_tokens import CORE, DURATIONS, END, KEYS, VELOCITIES, is_well_formed, window_frames
 from spartito.models.export import export_model
 from spartito.models.hub import find_model, load_model
-from spartito.models.token_runtime import GUIDED, MOST_NOTES, TokenArranger, Windows, _Batch, _thrown, doubt_above
+from spartito.models.token_runtime import GUIDED, MOST_NOTES, TokenArranger, Windows, _Batch, doubt_above, thrown
 from spartito.notes.attributes import CONTROLS, VECTOR
 from spartito.notes.hands import LEFT, RIGHT
 from spartito.notes.styles import Styles
@@ -263,8 +263,8 @@ def test_a_cell_is_drawn_as_often_as_its_probability_says(model):
 
 def test_throws():
     logits = np.log(np.array([[0.2, 0.5, 0.3]] * 4))
-    assert _thrown(logits, np.ones(4), np.array([0.1, 0.5, 0.71, 1.0])).tolist() == [0, 1, 2, 2]
-    assert _thrown(logits, np.full(4, 0.01), np.array([0.01, 0.3, 0.6, 0.99])).tolist() == [1, 1, 1, 1]
+    assert thrown(logits, np.ones(4), np.array([0.1, 0.5, 0.71, 1.0])).tolist() == [0, 1, 2, 2]
+    assert thrown(logits, np.full(4, 0.01), np.array([0.01, 0.3, 0.6, 0.99])).tolist() == [1, 1, 1, 1]
 
 
 # -- songs ------------------------------------------------------------------------------------------------------

@@ -161,6 +161,10 @@ def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config
         from spartito.models.token_export import export_tokens
 
         return export_tokens(source, output, config=config)
+    if settings.get("architecture") == "idiom":
+        from spartito.models.idiom_export import export_idiom
+
+        return export_idiom(source, output, config=config)
     if settings.get("job") == "arrangement":
         from spartito.models.arranger_export import export_arranger
 

@@ -50,7 +50,7 @@ from spartito.notes.attributes import CONTROLS
 from spartito.notes.hands import LEFT, RIGHT
 from spartito.notes.styles import Styles, controls_like
 
-__all__ = ["TokenArranger", "Windows"]
+__all__ = ["TokenArranger", "Windows", "thrown"]
 
 BATCH = 256  # windows written side by side: half a gigabyte at most, twice that with guidance
 ENCODED = 32  # windows encoded at once: their planes per key are large
@@ -367,13 +367,13 @@ class _Batch:
         temperature = self.temperature[some]
         throws = MIDDLE + np.minimum(temperature, 1.0)[:, None] * (self.dice[some, k] - MIDDLE)
         temperature, n = np.maximum(temperature, 1.0), np.arange(len(cell))
-        hand = _thrown(hands, temperature, throws[:, 1])
-        duration = _thrown(durations[n, hand], temperature, throws[:, 2])
-        velocity = _thrown(velocities[n, hand, duration], temperature, throws[:, 3])
+        hand = thrown(hands, temperature, throws[:, 1])
+        duration = thrown(durations[n, hand], temperature, throws[:, 2])
+        velocity = thrown(velocities[n, hand, duration], temperature, throws[:, 3])
         return np.column_stack([position, hand, key, duration, velocity])
 
 
-def _thrown(logits: np.ndarray, temperature: np.ndarray, throw: np.ndarray) -> np.ndarray:
+def thrown(logits: np.ndarray, temperature: np.ndarray, throw: np.ndarray) -> np.ndarray:
     """(n,) the choice of each row of `logits` (n, k) that a throw in 0..1 means; 0.5 is the median."""
     scaled = logits / temperature[:, None]
     share = np.exp(scaled - scaled.max(axis=1, keepdims=True))

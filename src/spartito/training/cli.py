@@ -10,6 +10,9 @@ import typer
 from spartito.errors import ParameterError
 from spartito.training.cli_arranger import attach as attach_arranger
 from spartito.training.cli_genre import attach as attach_genre
+from spartito.training.cli_genre_classifier import attach as attach_genre_classifier
+from spartito.training.cli_genre_pair import attach as attach_genre_pair
+from spartito.training.cli_idiom import attach as attach_idiom
 from spartito.training.cli_pairs import attach as attach_pairs
 from spartito.training.cli_pop2piano import attach as attach_pop2piano
 from spartito.training.cli_tokens import attach as attach_tokens
@@ -19,6 +22,9 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Train models on your own data.", add_completion=False)
 attach_arranger(app)
 attach_genre(app)
+attach_genre_classifier(app)
+attach_genre_pair(app)
+attach_idiom(app)
 attach_pairs(app)
 attach_pop2piano(app)
 attach_tokens(app)

@@ -1,0 +1,110 @@
+"""The engine `idiom`: the tune stays, bars are rewritten by the strength, what comes out can be played."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from restyling import piece as a_piece
+from spartito.analysis.beats import beats_from_tempo_map
+from spartito.errors import ModelError
+from spartito.style.engines import StyleWish
+from spartito.style.idiom import open_idiom, planned, rewritten_bars, tidied
+from spartito.style.transfer import prepare
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+from spartito.models.idiom import Idiom, IdiomConfig  # noqa: E402
+from spartito.models.idiom_export import export_idiom  # noqa: E402
+from spartito.training.runs import write_run  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    torch.manual_seed(0)
+    run = tmp_path_factory.mktemp("run")
+    network = Idiom(IdiomConfig.tiny())
+    config = {"name": "debug", "job": "restyling", "architecture": "idiom", "network": asdict(network.config)}
+    write_run(run, network.state_dict(), config)
+    return open_idiom(export_idiom(run, run / "model"), device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def piece():
+    notes = a_piece(16)
+    return prepare(notes, beats_from_tempo_map(notes))
+
+
+def test_a_greater_strength_rewrites_the_same_bars_and_more():
+    assert rewritten_bars(16, 1.0).all() and not rewritten_bars(16, 0.0).any()
+    assert rewritten_bars(8, 0.25).tolist() == [False, False, True, True, False, False, False, False]
+    assert rewritten_bars(8, 0.5).tolist() == [False, False, True, True] * 2  # the source and the target take turns
+    assert rewritten_bars(4, 0.5).tolist() == [False, True, False, True]
+    assert rewritten_bars(9, 0.5, pick_up=True).tolist() == [False, *[False, False, True, True] * 2]
+    before = np.zeros(37, dtype=bool)
+    for strength in np.linspace(0, 1, 21):
+        here = rewritten_bars(37, strength)
+        assert (here | ~before).all()
+        assert abs(here.mean() - strength) < 0.08
+        before = here
+
+
+def test_stretches_of_a_plan(piece):
+    plan = planned(piece, 0.5)
+    assert plan.spans.tolist() == [[32, 64], [96, 128], [160, 192], [224, 256]]
+    assert plan.bars.tolist() == np.repeat(np.arange(16), 16).tolist()
+    assert len(planned(piece, 1.0).spans) == 8
+
+
+def test_the_tune_stays_and_strength_tells(engine, piece):
+    tune = piece.notes[piece.melody]
+    cells = {tuple(row) for row in piece.notes[:, [0, 2]].tolist()}
+    left = []
+    for strength in (0.25, 0.5, 1.0):
+        written = engine.restyle(piece, StyleWish("pop", "jazz", strength))[0].notes
+        found = {tuple(row) for row in written.tolist()}
+        assert all(tuple(row) in found for row in tune.tolist())
+        bars = np.bincount(written[:, 0] // 16, minlength=16)
+        assert (bars > np.bincount(tune[:, 0] // 16, minlength=16)).all()  # none is left with the tune alone
+        assert (written[:, 0] + written[:, 1]).max() <= piece.steps
+        left.append(np.mean([tuple(row) in cells for row in written[:, [0, 2]].tolist()]))
+    assert left[0] > left[1] > left[2]
+
+
+def test_bars_that_are_kept_are_the_source(engine, piece):
+    written = engine.restyle(piece, StyleWish("classic", "pop", 0.5))[0].notes
+    kept = ~planned(piece, 0.5).anew
+    for table in (written, piece.notes):
+        assert len(table)
+    here, there = (table[kept[table[:, 0] // 16]] for table in (written, piece.notes))
+    assert (here == there).all()
+
+
+def test_candidates_and_seeds(engine, piece):
+    wish = StyleWish("pop", "jazz", 1.0, candidates=3, seed=5)
+    first, second = engine.restyle(piece, wish), engine.restyle(piece, wish)
+    assert len(first) == 3
+    assert all(np.array_equal(a.notes, b.notes) for a, b in zip(first, second))
+    assert not np.array_equal(first[0].notes, first[1].notes)
+
+
+def test_what_cannot_be_played_goes():
+    tune, kept = np.array([(0, 8, 72, 80, 1)]), np.array([(16, 4, 50, 70, 0)])
+    written = np.array(
+        [
+            (4, 2, 72, 60, 1),  # the tune holds this key
+            (0, 30, 50, 60, 0),  # struck again by a kept note
+            (0, 4, 67, 60, 0),  # 17 semitones over the lowest of the left hand
+            (30, 9, 40, 60, 0),  # beyond the end
+            (33, 2, 40, 60, 0),
+        ]
+    )
+    found = tidied(written, tune, kept, 32)
+    assert found[:, :3].tolist() == [[0, 16, 50], [30, 2, 40]]
+
+
+def test_weights_of_something_else_are_refused():
+    with pytest.raises(ModelError, match="holds no idiom model"):
+        open_idiom("tokens")
