@@ -19,8 +19,9 @@ JAZZ = np.array([[0, 8, 46, 80, 0], [0, 4, 48, 80, 0], [0, 4, 60, 80, 1], [5, 4,
 def test_colours_tell_tune_kept_and_new():
     tune = SOURCE[1:]
     assert _colours(SOURCE, SOURCE, tune).tolist() == [KEPT, TUNE, TUNE]
-    # B flat is new; C3 and C4 are the pitch class of the tune; the D came a step late
-    assert _colours(JAZZ, SOURCE, tune).tolist() == [NEW, TUNE, TUNE, NEW]
+    # B flat is new; of C3 and C4 the nearer one is the tune, C3 is also in the source; the D came a step late
+    assert _colours(JAZZ, SOURCE, tune).tolist() == [NEW, KEPT, TUNE, NEW]
+    assert _colours(JAZZ, SOURCE, tune[:0]).tolist() == [NEW, KEPT, NEW, NEW]
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])

@@ -27,6 +27,7 @@ ROW_BARS = 8  # bars in a row of panels
 MAX_ROWS = 8  # what is longer is cut, and the title says so
 PANEL, ROW_HEIGHT, HEAD = 4.6, 2.6, 0.9  # inches
 DPI = 100
+PITCHES = 128  # MIDI numbers
 MARGIN = 2  # semitones around the lowest and highest note
 TUNE, KEPT, NEW = "#D55E00", "#8A939B", "#1F77B4"
 CURVES = {  # column: label, colour, marker
@@ -164,16 +165,23 @@ def _figure(size: tuple[float, float]):
 
 def _colours(notes: np.ndarray, source: np.ndarray, tune: np.ndarray) -> np.ndarray:
     """(k,) colour of each note of a version."""
+    kept = np.isin(notes[:, 0] * PITCHES + notes[:, 2], source[:, 0] * PITCHES + source[:, 2])
+    colours = np.where(kept, KEPT, NEW)
+    colours[_of_tune(notes, tune)] = TUNE
+    return colours
 
-    def keys(table: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-        return table[:, 0] * 128 + pitch
 
-    pitch = notes[:, 2]
-    of_tune = np.isin(keys(notes, pitch % 12), keys(tune, tune[:, 2] % 12))
-    if notes is source:  # here the tune is the note itself, not its doublings
-        of_tune = np.isin(keys(notes, pitch), keys(tune, tune[:, 2]))
-    kept = np.isin(keys(notes, pitch), keys(source, source[:, 2]))
-    return np.where(of_tune, TUNE, np.where(kept, KEPT, NEW))
+def _of_tune(notes: np.ndarray, tune: np.ndarray) -> np.ndarray:
+    """(m,) rows that play notes of the tune (one at a step): same step, same pitch class, of several the nearest."""
+    order = np.argsort(tune[:, 0], kind="stable")
+    tune = tune[order]
+    if len(tune) == 0:
+        return np.zeros(0, dtype=np.int64)
+    place = np.minimum(np.searchsorted(tune[:, 0], notes[:, 0]), len(tune) - 1)
+    apart = notes[:, 2] - tune[place, 2]
+    rows = np.flatnonzero((tune[place, 0] == notes[:, 0]) & (apart % 12 == 0))
+    rows = rows[np.lexsort((np.abs(apart[rows]), place[rows]))]
+    return rows[np.diff(place[rows], prepend=-1) != 0]
 
 
 def _draw(axis, notes: np.ndarray, colours: np.ndarray, start: int, end: int, low: int, high: int, first: int) -> None:
