@@ -15,7 +15,7 @@ from safetensors.torch import save_file  # noqa: E402
 from spartito.errors import ModelError, ParameterError  # noqa: E402
 from spartito.training import cyclegan as job  # noqa: E402
 from spartito.training import cyclegan_losses as losses  # noqa: E402
-from spartito.training.cyclegan_guides import Guides, misled  # noqa: E402
+from spartito.training.cyclegan_guides import CountGuide, Guides, misled  # noqa: E402
 from spartito.training.data.genre_store import GridPiece, write_set  # noqa: E402
 from spartito.training.genre_training import open_run, parse_pair, recipe_of, test_genre, train_genre  # noqa: E402
 
@@ -132,6 +132,15 @@ def test_bounds_of_density_and_foreign_notes():
     assert losses.foreign_share(x, twice, bound=0.01) == pytest.approx(1 / 34 - 0.01)
 
 
+def test_range_may_grow_by_a_margin():
+    x = torch.zeros(1, 2, 64, 84)
+    x[0, :, 0:16, 30], x[0, :, 0:16, 40] = 1, 1
+    near, far = x.clone(), x.clone()
+    near[0, :, 20, 25], near[0, :, 20, 45], far[0, :, 20, 24] = 1, 1, 1
+    assert losses.beyond_range(x, near, margin=5, bound=0.0) == 0
+    assert losses.beyond_range(x, far, margin=5, bound=0.0) == pytest.approx(1 / 34)
+
+
 def test_tune_entropy_counts_the_highest_onsets_only():
     x, logits = torch.zeros(1, 2, 64, 84), torch.zeros(1, 2, 64, 84)
     x[0, 0, 0, 30] = x[0, 0, 0, 40] = x[0, 0, 4, 20] = 1
@@ -154,6 +163,18 @@ def test_misled_flips_the_cells_that_matter_most():
     assert set(results[:, 0, 5, 5].tolist()) == {0.0, 1.0}
     assert torch.all(results[results[:, 0, 7, 7] == 1][:, 0, 5, 5] == 0)  # the best first
     assert results.sum((1, 2, 3)).max() == 1 and results[:, 0, 9, 9].sum() == 0
+
+
+def test_counts_of_intervals_by_hand():
+    """Key 40 at step 0, 47 at step 4: each note with itself, one fifth up after a beat; both on beats."""
+    struck = torch.zeros(1, 64, 84)
+    struck[0, 0, 40] = struck[0, 4, 47] = 1
+    counts = (torch.expm1(CountGuide().counts(struck)) / 10 * 3)[0]  # three: two notes and one
+    pairs = counts[: 17 * 39].view(17, 39)
+    expected = torch.zeros(17, 39)
+    expected[0, 19], expected[4, 19 + 7] = 2, 1
+    np.testing.assert_allclose(pairs, expected, atol=1e-4)
+    assert counts[-16:].round().nonzero().flatten().tolist() == [0, 4]
 
 
 def test_guides_take_one_channel_and_two():

@@ -35,6 +35,7 @@ from spartito.training.cyclegan_guides import Guides, misled
 from spartito.training.cyclegan_losses import (
     Pool,
     adversarial,
+    beyond_range,
     binarised,
     chroma_floor,
     chroma_likeness,
@@ -94,7 +95,13 @@ class GenreRecipe:
     """Weight of the tune's onsets, which are to stay."""
     foreign: float = 5.0
     """Weight of the bound of foreign notes: of pitch classes that the source does not have."""
-    foreign_bound: float = 0.04
+    foreign_bound: float = 0.08
+    """Share of all notes of a phrase; free below."""
+    range: float = 5.0
+    """Weight of the bound of notes outside of the range of the source."""
+    range_margin: int = 5
+    """Keys by which the range may grow on either side."""
+    range_bound: float = 0.01
     """Share of all notes of a phrase; free below."""
     density: float = 2.0
     """Weight of the bounds of density."""
@@ -136,6 +143,7 @@ def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7),
         chroma=0.0,
         tune=0.0,
         foreign=0.0,
+        range=0.0,
         density=0.0,
         dropped=0.0,
         struck=0.0,
@@ -380,6 +388,9 @@ class Game:
         if r.foreign > 0:
             beyond = sum(foreign_share(x, y, bound=r.foreign_bound) for x, y in ((a, made_b), (b, made_a)))
             terms["foreign"] = r.foreign * beyond
+        if r.range > 0:
+            bounds = {"margin": r.range_margin, "bound": r.range_bound}
+            terms["range"] = r.range * sum(beyond_range(x, y, **bounds) for x, y in ((a, made_b), (b, made_a)))
         if r.density > 0:
             beyond = sum(density_bounds(x, y, bound=r.density_bound) for x, y in ((a, made_b), (b, made_a)))
             terms["density"] = r.density * beyond

@@ -22,7 +22,9 @@ __all__ = ["CountGuide", "Guides", "OctaveGuide", "PatchGuide", "misled"]
 BAR = 16  # steps
 OCTAVE = 12
 SLOPE = 0.2  # of leaky ReLUs
-FEW = 1e-2  # added to counts that divide
+LAGS = 17  # steps from one note to another that are counted: none to a bar
+INTERVALS = 19  # semitones up or down
+ROUND = (96, 128)  # steps and keys of a transform: enough that nothing meets itself from behind, and quick
 THINNED = 0.5  # of the notes of a phrase are hidden from guides in training, at most
 
 
@@ -63,49 +65,31 @@ class PatchGuide(nn.Module):
 
 
 class CountGuide(nn.Module):
-    """What can be counted: places in the bar, registers, notes at once, lengths, intervals, repetitions."""
+    """What can be counted: which interval follows after how many steps, and in which steps of the bar notes begin.
 
-    def __init__(self, channels: int, width: int = 48, *, intervals: int = 24, lags: int = 16):
+    All per note, so that neither their number nor the register says anything.
+    """
+
+    def __init__(self, width: int = 48):
         super().__init__()
-        self.intervals, self.lags = intervals, lags
-        found = channels * (BAR + 7 + 2 + 1) + intervals + OCTAVE * 3 + lags
+        found = LAGS * (2 * INTERVALS + 1) + BAR
         self.body = nn.Sequential(
-            nn.LayerNorm(found),
-            *(nn.Linear(found, width), nn.LeakyReLU(SLOPE)),
+            *(nn.LayerNorm(found), nn.Dropout(0.1), nn.Linear(found, width), nn.LeakyReLU(SLOPE)),
             *(nn.Linear(width, width), nn.LeakyReLU(SLOPE), nn.Linear(width, 1)),
         )
 
-    def forward(self, phrases: Tensor) -> Tensor:
-        return self.body(self.counts(phrases.float()))[:, 0]
+    def forward(self, struck: Tensor) -> Tensor:
+        return self.body(self.counts(struck[:, 0].float()))[:, 0]
 
-    def counts(self, x: Tensor) -> Tensor:
-        """(B, features), mostly shares of all notes, as logarithms of one plus ten times the share."""
-        batch, channels, steps, keys = x.shape
-        total = x.sum((2, 3)) + FEW  # (B, C)
-        in_bar = x.sum(3).view(batch, channels, -1, BAR).sum(2) / total[..., None]
-        register = x.view(batch, channels, steps, 7, OCTAVE).sum((2, 4)) / total[..., None]
-        at_once = x.sum(3)  # (B, C, 64)
-        thickness = torch.stack([at_once.mean(2) / 4, (at_once**2 + FEW).sqrt().mean(2) / 4], dim=2)
-        first = x[:, 0]
-        pairs = [(first[..., k:] * first[..., : keys - k]).sum((1, 2)) for k in range(1, self.intervals + 1)]
-        lags = [(first[:, k:] * first[:, : steps - k]).sum((1, 2)) for k in range(1, self.lags + 1)]
-        classes = first.view(batch, steps, 7, OCTAVE).sum(2)
-        moves = []
-        for lag in (1, 2, 4):  # how pitch classes follow each other
-            spectrum = torch.fft.rfft(classes[:, :-lag], dim=2).conj() * torch.fft.rfft(classes[:, lag:], dim=2)
-            moves.append(torch.fft.irfft(spectrum, n=OCTAVE, dim=2).sum(1))
-        notes = total[:, :1]
-        shares = torch.cat(
-            [
-                in_bar.flatten(1),
-                register.flatten(1),
-                torch.stack(pairs, dim=1) / notes,
-                torch.cat(moves, dim=1) / notes,
-                torch.stack(lags, dim=1) / notes,
-            ],
-            dim=1,
-        )
-        return torch.cat([(1 + 10 * shares.clamp(min=0)).log(), thickness.flatten(1), total.log()], dim=1)
+    def counts(self, struck: Tensor) -> Tensor:
+        """(B, features) of onsets (B, 64, 84): logarithms of one plus ten times the number per note."""
+        spectrum = torch.fft.rfft2(struck, s=ROUND)
+        pairs = torch.fft.irfft2(spectrum.abs().square(), s=ROUND)
+        pairs = torch.cat([pairs[:, :LAGS, -INTERVALS:], pairs[:, :LAGS, : INTERVALS + 1]], dim=2)
+        in_bar = struck.sum(2).view(len(struck), -1, BAR).sum(1)
+        notes = struck.sum((1, 2)) + 1
+        shares = torch.cat([pairs.flatten(1), in_bar], dim=1).clamp(min=0) / notes[:, None]
+        return (1 + 10 * shares).log()
 
 
 class Guides(nn.Module):
@@ -119,7 +103,7 @@ class Guides(nn.Module):
     def __init__(self):
         super().__init__()
         watch = PatchGuide(1, 8, kernel=(8, 13))
-        self.members = nn.ModuleList([OctaveGuide(1), PatchGuide(1), CountGuide(1), watch])
+        self.members = nn.ModuleList([OctaveGuide(1), PatchGuide(1), CountGuide(), watch])
 
     def forward(self, phrases: Tensor) -> Tensor:
         sounding = phrases[:, -1:]

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 __all__ = [
     "Pool",
     "adversarial",
+    "beyond_range",
     "binarised",
     "chroma_floor",
     "chroma_likeness",
@@ -156,6 +157,16 @@ def foreign_share(reference: Tensor, estimate: Tensor, *, bound: float) -> Tenso
     heard = reference[:, -1].view(count, steps, keys // OCTAVE, OCTAVE).amax((1, 2))  # (B, 12)
     struck = estimate[:, 0].view(count, steps, keys // OCTAVE, OCTAVE).sum((1, 2))
     share = (struck * (1 - heard)).sum(1) / (struck.sum(1) + 1)
+    return (share - bound).clamp(min=0).mean()
+
+
+def beyond_range(reference: Tensor, estimate: Tensor, *, margin: int, bound: float) -> Tensor:
+    """How far the share of notes beyond `bound` goes that lie more than `margin` keys outside their source's range."""
+    used = reference[:, -1].amax(1)  # (B, 84)
+    inside = used.cummax(1).values * used.flip(1).cummax(1).values.flip(1)
+    inside = F.max_pool1d(inside[:, None], 2 * margin + 1, 1, margin)[:, 0]
+    struck = estimate[:, 0].sum(1)
+    share = (struck * (1 - inside)).sum(1) / (struck.sum(1) + 1)
     return (share - bound).clamp(min=0).mean()
 
 
