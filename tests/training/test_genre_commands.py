@@ -16,7 +16,7 @@ from spartito.notes.notes import Notes, Track
 from spartito.notes.tempo import TempoMap, TimeSignature
 from spartito.training import genre_commands
 from spartito.training.data.genre_phrases import Rules, load_phrases
-from spartito.training.data.genre_store import open_store
+from spartito.training.data.genre_store import SPLITS, open_store
 from spartito.training.genre_commands import pair_name, parse_folders, prepare_folders, prepare_sets, summary
 
 
@@ -176,7 +176,7 @@ def test_bad_input_is_said_in_a_line(folders, tmp_path):
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "a.mid").write_bytes(b"no MIDI")
     for words, status, said in (
-        ([tmp_path / "out"], 2, "at least one of --prepare"),
+        ([tmp_path / "out"], 2, "give --prepare"),
         ([tmp_path / "out", "--prepare", tmp_path / "empty"], 2, "no MIDI files"),
         ([tmp_path / "out", "--prepare", tmp_path / "drums"], 2, "no song of drums qualifies"),
         ([tmp_path / "out", "--prepare", tmp_path / "damaged"], 2, "no song of damaged qualifies"),
@@ -205,4 +205,6 @@ def test_the_sets_of_our_models_go_to_the_store(tmp_path):
     assert list(counts) == ["asap-scores", "asap"] and [list(c.values()) for c in counts.values()] == [[1], [1]]
     (split,) = counts["asap"]
     pieces = open_store(tmp_path / "out", "classic", split)
+    cells = ["0" if name != split else "1 / 1 / 2" for name in SPLITS]
+    assert f"| classic | asap | {' | '.join(cells)} |" in invoke(tmp_path / "out").output
     assert sorted(pieces.sets.tolist()) == ["asap", "asap-scores"] and len(pieces.windows(hop=64)) == 4

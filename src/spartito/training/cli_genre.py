@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from spartito.cli_work import Jobs
-from spartito.errors import ParameterError
 from spartito.options import parse_jobs
 
 __all__ = ["attach"]
@@ -43,14 +42,15 @@ def genre(
 ):
     """Cut folders of MIDI files into phrases for genre transfer (--prepare), or prepare the sets we train on.
 
-    OUT/report.txt names every file that was refused, and why. An interrupted run goes on when it is called again.
+    With neither, tell what OUT holds. OUT/report.txt names every file that was refused, and why. An interrupted run goes
+    on when it is called again.
     """
     from spartito.training import genre_commands as commands
     from spartito.training.data.genre_phrases import Rules
 
     sets = {"asap": asap, "pop909": pop909, "pijama": pijama, "wjazzd": wjazzd}
     if not prepare and not any(sets.values()):
-        raise ParameterError("give at least one of --prepare, --asap, --pop909, --pijama, --wjazzd")
+        typer.echo(commands.store_table(store))
     if any(sets.values()):
         commands.prepare_sets(store, **sets, report=typer.echo)
     if prepare:

@@ -26,6 +26,7 @@ from spartito.batch import Job
 from spartito.errors import OutputError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.midi import MIDI_SUFFIXES
+from spartito.notes.phrases import PHRASE
 from spartito.training.data.genre_phrases import (
     Rules,
     Song,
@@ -35,10 +36,10 @@ from spartito.training.data.genre_phrases import (
     write_mode,
     write_pair,
 )
-from spartito.training.data.genre_store import genre_split, write_set
+from spartito.training.data.genre_store import SPLITS, genre_split, open_store, write_set
 from spartito.training.data.states import write_state
 
-__all__ = ["pair_name", "parse_folders", "prepare_folders", "prepare_sets", "summary"]
+__all__ = ["pair_name", "parse_folders", "prepare_folders", "prepare_sets", "store_table", "summary"]
 
 ORDER = ("jazz", "classic", "pop")  # the order of letters in published names of folders: JC, JP, CP, JCP
 SHARE = 0.1  # of the songs, for testing, as published
@@ -271,6 +272,27 @@ def prepare_sets(
         from spartito.training.data.pijama import write_pijama
 
         counts["pijama"] = write_pijama(pijama, output)
-    for name, splits in counts.items():
-        report(f"{name}: " + ", ".join(f"{n} {split}" for split, n in splits.items()))
+    report(store_table(output))
     return counts
+
+
+def store_table(store: Path) -> str:
+    """What a store holds: works, pieces and phrases (side by side, not overlapping) of each set by split, as Markdown.
+
+    Raises ParameterError when it is none.
+    """
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for path in sorted(Path(store).glob("*/*/*.npz"), key=lambda path: path.stem):
+        genre, split = path.parts[-3:-1]
+        if split in SPLITS:
+            pieces = open_store(Path(store), genre, split, sets=[path.stem])
+            cell = f"{len(set(pieces.works))} / {len(pieces)} / {len(pieces.windows(hop=PHRASE))}"
+            found.setdefault((genre, path.stem), {})[split] = cell
+    if not found:
+        raise ParameterError(
+            f"{store} holds no prepared pieces: give --prepare, --asap, --pop909, --pijama or --wjazzd"
+        )
+    lines = ["| genre | set | " + " | ".join(SPLITS) + " |", "|---|---|" + "--:|" * len(SPLITS)]
+    for (genre, name), cells in sorted(found.items()):
+        lines.append(f"| {genre} | {name} | " + " | ".join(cells.get(split, "0") for split in SPLITS) + " |")
+    return "\n".join(lines)
