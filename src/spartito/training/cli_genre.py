@@ -42,8 +42,8 @@ def genre(
 ):
     """Cut folders of MIDI files into phrases for genre transfer (--prepare), or prepare the sets we train on.
 
-    With neither, tell what OUT holds. OUT/report.txt names every file that was refused, and why. An interrupted run goes
-    on when it is called again.
+    With neither, tell what OUT holds. OUT/report.txt names every file that was refused, and why. An interrupted run
+    goes on when it is called again.
     """
     from spartito.training import genre_commands as commands
     from spartito.training.data.genre_phrases import Rules
