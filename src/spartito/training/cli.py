@@ -12,6 +12,7 @@ from spartito.training.cli_arranger import attach as attach_arranger
 from spartito.training.cli_genre import attach as attach_genre
 from spartito.training.cli_genre_classifier import attach as attach_genre_classifier
 from spartito.training.cli_genre_pair import attach as attach_genre_pair
+from spartito.training.cli_harmony import attach as attach_harmony
 from spartito.training.cli_idiom import attach as attach_idiom
 from spartito.training.cli_pairs import attach as attach_pairs
 from spartito.training.cli_pop2piano import attach as attach_pop2piano
@@ -25,6 +26,7 @@ attach_genre(app)
 attach_genre_classifier(app)
 attach_genre_pair(app)
 attach_idiom(app)
+attach_harmony(app)
 attach_pairs(app)
 attach_pop2piano(app)
 attach_tokens(app)

@@ -26,12 +26,13 @@ from spartito.analysis.note_chords import (
     local_keys,
 )
 from spartito.errors import ParameterError
+from spartito.files import atomic_path
 from spartito.notes.skyline import skyline
 from spartito.style.engines import GENRES
 from spartito.style.harmony import KINDS, MODES, PLACES, SCALES, STATES, HarmonyStatistics, tune_chroma
 from spartito.training.data.genre_store import TUNE, UNKNOWN, GenrePieces, open_store
 
-__all__ = ["Lesson", "harmony_statistics", "learn_harmony", "lessons"]
+__all__ = ["Lesson", "harmony_statistics", "learn_harmony", "lessons", "train_harmony"]
 
 STEPS = 4  # of a beat
 SETS = {"classic": ("asap-scores",), "jazz": ("wjazzd", "pijama"), "pop": ("pop909",)}
@@ -196,3 +197,17 @@ def harmony_statistics(store: Path, *, limit: int | None = None, report: Report 
         )
         given[genre] = found
     return learn_harmony(given)
+
+
+def train_harmony(store: Path, output: Path, *, limit: int | None = None, report: Report = print) -> Path:
+    """Learn harmony and feel from a store and write them, as float16 arrays, to one file of safetensors."""
+    from safetensors.numpy import save
+
+    from spartito.training.feel import feel_statistics
+
+    arrays = harmony_statistics(store, limit=limit, report=report).to_arrays()
+    arrays |= feel_statistics(store, report=report).to_arrays()
+    with atomic_path(Path(output)) as temporary:
+        temporary.write_bytes(save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+    report(f"{output}: {sum(a.nbytes for a in arrays.values()) / 1000:.0f} kB")
+    return Path(output)
