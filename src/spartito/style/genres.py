@@ -31,24 +31,15 @@ from spartito.errors import ModelError, NotesError, ParameterError
 from spartito.models.hub import WEIGHTS
 from spartito.models.runtime import open_graph
 from spartito.notes.phrases import KEYS, PHRASE, rolls
+from spartito.style.engines import GENRES, PAIRS, pair_of
 
-__all__ = ["GENRES", "PAIRS", "Judges", "check_pair", "open_judges", "phrase_starts", "recognise", "recognise_rolls"]
+__all__ = ["GENRES", "PAIRS", "Judges", "open_judges", "phrase_starts", "recognise", "recognise_rolls"]
 
-GENRES = ("classic", "jazz", "pop")
-PAIRS = (("classic", "jazz"), ("classic", "pop"), ("jazz", "pop"))  # A, B
 BATCH = 128  # phrases judged at once
 BAR = 16  # steps
 LONGEST = 256  # phrases of a piece that are asked about, spread over all of it
 LEAST_NOTES = 4  # of a phrase that says anything
 WITNESSES = 1.0  # how many independent phrases the phrases of a piece are worth
-
-
-def check_pair(pair: Sequence[str]) -> tuple[str, str]:
-    """A pair in the order of `PAIRS`. Raises ParameterError for one there is not."""
-    for known in PAIRS:
-        if sorted(pair) == sorted(known):
-            return known
-    raise ParameterError(f"a pair of genres is one of {', '.join('-'.join(p) for p in PAIRS)}, not {'-'.join(pair)}")
 
 
 class Judges:
@@ -118,7 +109,9 @@ def open_judges(
 
     Raises ParameterError for a pair there is not, ModelError when they cannot be read.
     """
-    pair = check_pair(pair)
+    if len(pair) != 2:
+        raise ParameterError(f"a pair of genres is two of {', '.join(GENRES)}, not {', '.join(pair)}")
+    pair = pair_of(*pair)
     if folder is None:
         return _shipped(pair, device, threads)
     return Judges(pair, Path(folder), device=device, threads=threads)

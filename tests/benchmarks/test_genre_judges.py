@@ -1,0 +1,47 @@
+"""The benchmark of judges: what a judge of density, of broken chords and of places in the beat can know."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "genre_judges.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    specification = importlib.util.spec_from_file_location("benchmark_genre_judges", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def phrase(*onsets: tuple[int, int]) -> torch.Tensor:
+    rolls = torch.zeros(1, 2, 64, 84)
+    for step, key in onsets:
+        rolls[0, :, step, key] = 1
+    return rolls
+
+
+def test_features_by_hand(script):
+    """Three notes at 0, one of them a step late; then one at 6."""
+    found = script.plain_features(phrase((0, 30), (0, 34), (1, 37), (6, 40)))
+    assert found["density"][0].tolist() == pytest.approx([float(torch.tensor(4.0).log()), 3 / 64])
+    assert found["spread"][0].tolist() == pytest.approx([1 / 3, 1 / 4])  # one of three steps has a neighbour
+    assert found["places"][0].tolist() == pytest.approx([0.5, 0.25, 0.25, 0.0])
+    assert not any(v.isnan().any() for v in script.plain_features(phrase()).values())
+
+
+def test_regression(script):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(2).repeat(200)
+    noise = torch.randn(400, 2, generator=generator)
+    told = noise + 4.0 * labels[:, None]
+    assert script.regression(told, labels, told, labels) > 97
+    assert 35 < script.regression(noise[:200], labels[:200], noise[200:], labels[200:]) < 65
+    ring = noise / noise.norm(dim=1, keepdim=True) * (1.0 + labels[:, None])  # only the squares tell
+    assert script.regression(ring, labels, ring, labels) > 97
