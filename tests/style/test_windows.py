@@ -219,3 +219,22 @@ def test_a_folder_without_a_pair_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"name": "x", "job": "restyling"}')
     with pytest.raises(ModelError, match="between which genres"):
         CycleEngine(tmp_path)
+
+
+def test_a_folder_of_weights_is_an_engine(tmp_path):
+    """From a network of torch to `load_model` and a restyled piece; its weights are drawn, so only the way is tested."""
+    pytest.importorskip("torch")
+    from spartito.models.cyclegan import CycleGan, CycleGanConfig, GeneratorConfig
+    from spartito.models.cyclegan_export import export_genre
+    from spartito.models.hub import load_model
+
+    tiny = CycleGanConfig(generator=GeneratorConfig(width=4, blocks=1))
+    config = {"name": "genre-classic-jazz", "pair": list(PAIR)}
+    export_genre(CycleGan(tiny), tmp_path, config)
+    engine = load_model(tmp_path)
+    assert isinstance(engine, CycleEngine) and engine.generator(PAIR).pair == PAIR
+    notes = piece(6)
+    song = prepare(notes, source_beats(notes)[0])
+    for wish in (StyleWish("classic", "jazz", 0.01), StyleWish("jazz", "classic", 0.01)):
+        (answer,) = engine.restyle(song, wish)
+        assert cells(answer.notes) == cells(song.notes)  # hardly any strength
