@@ -8,8 +8,10 @@ pytest.importorskip("onnx")
 
 from spartito.errors import ModelError, ParameterError  # noqa: E402
 from spartito.models.cyclegan import CycleGan, CycleGanConfig, DiscriminatorConfig, GeneratorConfig  # noqa: E402
-from spartito.models.cyclegan_export import export_genre  # noqa: E402
+from spartito.models.cyclegan_export import export_genre, export_pair  # noqa: E402
 from spartito.models.cyclegan_runtime import open_generator, pair_folder, weights_of  # noqa: E402
+from spartito.models.export import export_model  # noqa: E402
+from spartito.models.hub import find_model  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -68,5 +70,33 @@ def test_wrong_pairs(exported, tmp_path):
         open_generator(("classic", "pop"), folder)(phrases(1), "jazz", "pop")
     with pytest.raises(ParameterError, match="a pair is two of"):
         pair_folder(("jazz", "metal"))
-    with pytest.raises(ModelError, match="config.json"):
+    with pytest.raises(ModelError, match=r"config\.json"):
         open_generator(("classic", "pop"), tmp_path)
+
+
+def test_a_run_becomes_a_folder_with_its_judges(tmp_path):
+    """What `spartito export` does with a run, and what a folder with both classifiers holds."""
+    from spartito.models.genre_classifier import GenreClassifierConfig, make_classifier
+    from spartito.training.runs import write_run
+
+    torch.manual_seed(1)
+    sizes = {"generator": GeneratorConfig(width=4, blocks=1), "discriminator": DiscriminatorConfig(width=4)}
+    network = CycleGan(CycleGanConfig(model="base", **sizes)).eval()
+    described = {"name": "run", "job": "restyling", "architecture": "cyclegan", "pair": ["jazz", "pop"]}
+    write_run(tmp_path / "run", network.state_dict(), described | {"network": network.config.to_dict()})
+    for role, kind in (("published", "published"), ("independent", "intervals")):
+        classifier = GenreClassifierConfig(kind, 8)
+        told = {"pair": ["jazz", "pop"], "network": classifier.to_dict(), "temperature": 1.0, "metrics": {}}
+        write_run(tmp_path / role, make_classifier(classifier).state_dict(), told)
+    judges = {role: tmp_path / role for role in ("published", "independent")}
+    folder = export_pair(tmp_path / "run", tmp_path / "out", config={"name": "genre-jazz-pop"}, **judges)
+    assert (folder / "classifier.onnx").exists() and (folder / "judge.onnx").exists()
+    x = phrases(2)
+    with torch.no_grad():
+        expected = network.BtoA(torch.from_numpy(x)).sigmoid().numpy()
+    np.testing.assert_allclose(open_generator(("jazz", "pop"), folder)(x, "pop", "jazz"), expected, atol=1e-2)
+    plain = export_model(tmp_path / "run", tmp_path / "plain")
+    assert not (plain / "judge.onnx").exists() and (plain / "generator.onnx").exists()
+    info = find_model(folder)
+    assert info.name == "genre-jazz-pop" and info.job == "restyling"
+    assert info.size_bytes == sum(f.stat().st_size for f in folder.iterdir())

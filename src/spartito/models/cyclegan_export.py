@@ -17,13 +17,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from spartito.errors import MissingExtraError
+from spartito.errors import MissingExtraError, ModelError
 from spartito.files import atomic_path
-from spartito.models.cyclegan import KEYS, STEPS, CycleGan, Generator
+from spartito.models.cyclegan import KEYS, STEPS, CycleGan, CycleGanConfig, Generator
 from spartito.models.cyclegan_runtime import DIRECTIONS, GENERATOR
-from spartito.models.export import OPSET, WEIGHTS, write_config
+from spartito.models.export import OPSET, WEIGHTS, read_run, write_config
+from spartito.models.judge_export import judge_state, write_judge_graphs
 
-__all__ = ["export_genre", "generator_state", "write_generator_graph"]
+__all__ = ["export_genre", "export_pair", "generator_state", "write_generator_graph"]
 
 
 class Probabilities(nn.Module):
@@ -57,6 +58,40 @@ def export_genre(
     write_generator_graph(network.AtoB, folder / GENERATOR)
     described = {"job": "restyling", "architecture": "cyclegan", "generator": network.config.generator.to_dict()}
     write_config(config | described, folder)
+    return folder
+
+
+def export_pair(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    published: str | os.PathLike | None = None,
+    independent: str | os.PathLike | None = None,
+    config: dict | None = None,
+) -> Path:
+    """Make a runnable folder from a run of `spartito train genre-pair`.
+
+    Parameters
+    ----------
+    published, independent : runs of `spartito train genre-classifier`, both or none: the judges of the pair, without
+        which no genre is recognised
+    config : dict, optional
+        Entries that replace those of the run's `config.json` (name, licence, data, metrics ...).
+    """
+    settings, state = read_run(source, config)
+    network = CycleGan(CycleGanConfig.from_dict(settings["network"]))
+    own = generator_state(network)
+    missing = [name for name in own if name not in state]
+    if missing:
+        raise ModelError(f"the weights in {source} are of another layout: {missing[0]} is missing")
+    network.load_state_dict({name: state[name] for name in own}, strict=False)
+    told, more = {}, {}
+    if published is not None and independent is not None:
+        more, told = judge_state(Path(published), Path(independent))
+    kept = {k: v for k, v in settings.items() if k not in ("network", "init")}
+    folder = export_genre(network, output, kept | told, more=more)
+    if told:
+        write_judge_graphs(folder)
     return folder
 
 

@@ -169,6 +169,10 @@ def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config
         from spartito.models.arranger_export import export_arranger
 
         return export_arranger(source, output, config=config)
+    if settings.get("architecture") == "cyclegan":
+        from spartito.models.cyclegan_export import export_pair
+
+        return export_pair(source, output, config=config)
     if settings.get("job") == "analysis":
         raise ModelError(f"{source} holds a song analyzer, which `spartito train analysis` exports when it ends")
     if (source / "checkpoint.pt").exists():
