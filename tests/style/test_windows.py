@@ -222,7 +222,7 @@ def test_a_folder_without_a_pair_is_refused(tmp_path):
 
 
 def test_a_folder_of_weights_is_an_engine(tmp_path):
-    """From a network of torch to `load_model` and a restyled piece; its weights are drawn, so only the way is tested."""
+    """From a network of torch to `load_model` and a restyled piece. Its weights are drawn: only the way is tested."""
     pytest.importorskip("torch")
     from spartito.models.cyclegan import CycleGan, CycleGanConfig, GeneratorConfig
     from spartito.models.cyclegan_export import export_genre
