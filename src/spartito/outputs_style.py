@@ -118,10 +118,9 @@ def restyle_file(
     SpartitoError
         The file cannot be read, or holds nothing to restyle; nothing is written.
     """
-    from spartito import load_notes
-    from spartito.style.transfer import restyled
+    from spartito.style.transfer import restyled, source_notes
 
-    notes = load_notes(source)
+    notes = source_notes(source)
     notes = replace(
         notes,
         title=settings.score.title or notes.title or source.stem,

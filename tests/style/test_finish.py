@@ -134,6 +134,16 @@ def test_a_new_note_takes_the_track_that_is_nearest():
     assert result.tracks == source.tracks
 
 
+def test_hands_are_those_of_the_engine_or_of_the_nearest_note():
+    tracks = (Track("right hand"), Track("left hand"))
+    source = Notes.from_arrays([0.0, 0.0], [1.0, 1.0], [76, 45], [70, 70], track=[0, 1], tracks=tracks)
+    rows = np.array([[2, 2, 72, 64, 0], [2, 2, 50, 64, 1]])  # the engine has them the other way round
+    for hands, expected in ((False, {72: "right hand", 50: "left hand"}), (True, {72: "left hand", 50: "right hand"})):
+        result = performed(Written(rows, hands=hands), source, of(source))
+        found = {pitch: result.tracks[t].name for pitch, t in result.array[["pitch", "track"]].tolist()}
+        assert found == expected
+
+
 def test_one_piano_has_two_hands_and_the_drums_beside_it():
     source = piece(2, tracks=True, drums=True)
     beats, _ = source_beats(source)

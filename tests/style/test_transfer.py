@@ -279,6 +279,8 @@ def test_nothing_to_restyle(tmp_path):
     for path in (tmp_path / "bad.mid", tmp_path / "none.mid", tmp_path):
         with pytest.raises(SpartitoError):
             restyled(path, to="jazz", engine=FakeEngine())
+    with pytest.raises(NotesError, match="cover --genre"):
+        restyled(tmp_path / "song.mp3", to="jazz", engine=FakeEngine())
 
 
 def test_a_piece_that_never_ends():

@@ -152,6 +152,8 @@ class Written:
         nan: as the nearest source note is played. They last as long as `notes` says.
     accent : np.ndarray, shape=(k,), optional
         Added to the velocity.
+    hands : bool
+        The engine knows which hand plays what. Otherwise a note goes to that of the nearest source note.
     figures : dict
         What the engine wants told of it, in the report.
     """
@@ -159,6 +161,7 @@ class Written:
     notes: np.ndarray
     place: np.ndarray | None = None
     accent: np.ndarray | None = None
+    hands: bool = False
     figures: dict = field(default_factory=dict)
 
 

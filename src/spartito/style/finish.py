@@ -23,8 +23,8 @@ from dataclasses import replace
 import numpy as np
 
 from spartito.notes.notes import NOTE_DTYPE, Notes, Track
-from spartito.notes.phrases import PHRASE, STEPS_PER_BEAT, from_rolls, rolls
-from spartito.notes.two_hands import piano_in_two_hands
+from spartito.notes.phrases import PHRASE, RIGHT_HAND, STEPS_PER_BEAT, from_rolls, rolls
+from spartito.notes.two_hands import in_playable_hands, piano_in_two_hands
 from spartito.style.engines import StylePiece, Written
 
 __all__ = ["joined", "kept_notes", "performed", "struck_once"]
@@ -33,6 +33,7 @@ PITCHES = 128
 SHORTEST = 0.02  # seconds; what a note keeps when the next stroke of its key comes at once
 ACCENT = (6, 2, -3)  # velocity on a downbeat, on another beat, off the beat: a MIDI step each that one just hears
 LOOK = 24  # neighbours in time among which the nearest source note is looked for, on either side
+LAST_PIANO = 7  # General MIDI program
 SEMITONES_PER_STEP = 6  # how far in pitch counts like a step in time
 
 
@@ -150,16 +151,25 @@ def performed(
     if written.accent is not None:
         velocity = velocity + written.accent
     array["velocity"] = np.clip(np.floor(velocity + 0.5), 1, 127).astype(np.int16)
-    if len(piece.notes):
-        array["track"] = source.array["track"][rows[_nearest(notes, piece.notes, near)]]
+    nearest = _nearest(notes, piece.notes, near)
+    array["track"] = source.array["track"][rows[nearest]] if apart else _hand_track(notes, piece, nearest, written)
     kept = kept_notes(piece, keep)
     given = kept | np.isin(_cells(piece.notes), _cells(notes[as_source]))  # all that the grid shows as one note
     array = array[~np.isin(_cells(notes), _cells(piece.notes[given]))]
-    array = np.concatenate([array, source.array[rows[given]]])
-    exact = np.arange(len(array)) >= len(array) - int(given.sum())
+    stays = source.array[rows[given]]
+    if not apart:
+        stays["track"] = np.where(piece.notes[given, 4] == RIGHT_HAND, 0, 1)
+    exact = np.arange(len(array) + len(stays)) >= len(array)
+    array = np.concatenate([array, stays])
     _give_way(array, exact, apart=apart)
-    result = source.with_array(array)
-    return _with_drums(result if apart else _one_piano(result), source, apart=apart)
+    result = source.with_array(array) if apart else _one_piano(array, source, as_found=bool(exact.all()))
+    return _with_drums(result, source, apart=apart)
+
+
+def _hand_track(notes: np.ndarray, piece: StylePiece, nearest: np.ndarray, written: Written) -> np.ndarray:
+    """(n,) 0 for the right hand, 1 for the left: as the engine says, or that of the nearest note of the source."""
+    hand = notes[:, 4] if written.hands else piece.notes[nearest, 4]
+    return np.where(hand == RIGHT_HAND, 0, 1)
 
 
 def _cells(notes: np.ndarray) -> np.ndarray:
@@ -260,13 +270,16 @@ def _give_way(array: np.ndarray, exact: np.ndarray, *, apart: bool) -> None:
     array["onset"][wait] = np.minimum(array["offset"][here[late]], array["offset"][wait] - SHORTEST)
 
 
-def _one_piano(notes: Notes) -> Notes:
-    """All pitched tracks as one piano in two hands, with their pedal."""
-    lyrics = tuple(sorted(line for track in notes.tracks if not track.is_drum for line in track.lyrics))
-    piano = piano_in_two_hands(notes)
-    tracks = [replace(track, program=0 if track.program > 7 else track.program) for track in piano.tracks]
-    tracks[0] = replace(tracks[0], lyrics=lyrics)
-    return replace(piano, tracks=tuple(tracks))
+def _one_piano(array: np.ndarray, source: Notes, *, as_found: bool) -> Notes:
+    """Notes with tracks 0 (right hand) and 1 as one piano with the pedal of the source.
+
+    Unless they are those of the source (`as_found`), other hands take them where those can play more of it.
+    """
+    tracks = piano_in_two_hands(source.select(np.zeros(0, dtype=np.int64))).tracks
+    lyrics = tuple(sorted(line for track in source.tracks if not track.is_drum for line in track.lyrics))
+    tracks = tuple(replace(track, program=0 if track.program > LAST_PIANO else track.program) for track in tracks)
+    piano = replace(source, array=array, tracks=(replace(tracks[0], lyrics=lyrics), tracks[1]))
+    return piano if as_found else replace(in_playable_hands(piano), tracks=piano.tracks)
 
 
 def _with_drums(notes: Notes, source: Notes, *, apart: bool) -> Notes:

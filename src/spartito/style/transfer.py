@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from spartito.style.drums import DRUMS, with_drums
 from spartito.style.engines import GENRES, KEEP, StylePiece, StyleWish, check_genre, open_engine
 from spartito.style.finish import joined, performed
 
-__all__ = ["RestyleWarning", "Restyled", "prepare", "restyle", "restyled", "source_beats"]
+__all__ = ["RestyleWarning", "Restyled", "prepare", "restyle", "restyled", "source_beats", "source_notes"]
 
 BAR = 4  # quarter notes of the bars that engines know
 MOST = 0.8  # share of bars of that length in a piece that counts as one in four; trackers slip now and then
@@ -182,7 +183,7 @@ def restyled(
     check_options(to=to, genre=genre, strength=strength, candidates=candidates, drums=drums)
     engine = open_engine(engine, device=device)
     engine.check(to, genre)
-    notes = source if isinstance(source, Notes) else _loaded(source)
+    notes = source if isinstance(source, Notes) else source_notes(source)
     if len(pitched(notes)) == 0:
         raise NotesError("no notes: restyling needs at least one pitched note (are there only drums?)")
     if genre == to or strength == 0:
@@ -344,9 +345,16 @@ def _recognised(piece: StylePiece, target: str, *, needed: bool) -> tuple[str, d
     return genre, heard
 
 
-def _loaded(source) -> Notes:
+def source_notes(source: str | os.PathLike) -> Notes:
+    """Notes of a file. Raises NotesError for one that holds none, with a way out for recordings."""
+    from spartito.audio.io import AUDIO_SUFFIXES
     from spartito.loading import load_notes
 
+    if Path(source).suffix.lower() in AUDIO_SUFFIXES:
+        raise NotesError(
+            f"{source} is a recording, and restyling needs notes: spartito cover --genre does both, "
+            "spartito transcribe writes down a piano"
+        )
     return load_notes(source)
 
 

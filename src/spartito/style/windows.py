@@ -131,9 +131,9 @@ class CycleEngine:
         The weights of one pair; then this engine serves no other. By default those that ship.
     generators : dict, optional
         (A, B) -> callable `g(windows, source, target)` in place of weights.
-    threshold : "half" or "density"
+    threshold : "half" or "density", optional
         When a cell is a note: at a probability of one half, or so that as many cells sound and as many notes begin as
-        in the source.
+        in the source. Default: as the `config.json` of the weights says, else half.
     hop : int
         Steps between windows; 64 gives each four bars by themselves, as published.
     """
@@ -145,12 +145,12 @@ class CycleEngine:
         folder=None,
         *,
         generators: dict | None = None,
-        threshold: str = "half",
+        threshold: str | None = None,
         hop: int = HOP,
         device: str = "auto",
         threads: int = 0,
     ):
-        if threshold not in THRESHOLDS:
+        if threshold is not None and threshold not in THRESHOLDS:
             raise ParameterError(f"the threshold is one of {', '.join(THRESHOLDS)}, not {threshold!r}")
         if not 1 <= hop <= PHRASE:
             raise ParameterError(f"windows begin 1 to {PHRASE} steps apart, not {hop}")
@@ -208,7 +208,8 @@ class CycleEngine:
         source = rolls(piece.notes, [0], steps=piece.steps)[0]
         moved = at_strength(source, probability, wish.strength)
         limits = [0.5, 0.5]
-        if self.threshold == "density":
+        threshold = self.threshold or getattr(generator, "config", {}).get("threshold", THRESHOLDS[0])
+        if threshold == "density":
             limits = [density_threshold(*channels) for channels in zip(source, moved, strict=True)]
         notes = from_rolls(moved[0] > limits[0], moved[1] > limits[1])
         beyond = piece.notes[(piece.notes[:, 2] < LOWEST) | (piece.notes[:, 2] > HIGHEST)]
