@@ -141,6 +141,19 @@ def test_range_may_grow_by_a_margin():
     assert losses.beyond_range(x, far, margin=5, bound=0.0) == pytest.approx(1 / 34)
 
 
+def test_phantoms_and_clashes_by_hand():
+    x = torch.zeros(1, 2, 64, 84)
+    x[0, 0, 4, 30] = x[0, 0, 4, 50] = x[0, 0, 8, 31] = 1
+    x[0, 1, 4:9, 30], x[0, 1, 4, 50], x[0, 1, 8, 31] = 1, 1, 1  # 31 is struck while 30 still sounds, and clashes
+    x[0, 1, 0:2, 60] = 1  # held into the phrase
+    assert losses.phantoms(x) == 0
+    assert losses.clashes(x)[0] == pytest.approx(1 / 4)
+    assert losses.clash_bound(torch.zeros_like(x), x, bound=0.05) == pytest.approx(0.2)
+    x[0, 1, 20:23, 60] = 1
+    assert losses.phantoms(x) == pytest.approx(1 / 4)
+    assert losses.phantoms(x[:, 1:]) == 0
+
+
 def test_tune_entropy_counts_the_highest_onsets_only():
     x, logits = torch.zeros(1, 2, 64, 84), torch.zeros(1, 2, 64, 84)
     x[0, 0, 0, 30] = x[0, 0, 0, 40] = x[0, 0, 4, 20] = 1

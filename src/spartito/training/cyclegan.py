@@ -39,6 +39,8 @@ from spartito.training.cyclegan_losses import (
     binarised,
     chroma_floor,
     chroma_likeness,
+    clash_bound,
+    clashes,
     cycle_entropy,
     density_bounds,
     discrimination,
@@ -46,6 +48,7 @@ from spartito.training.cyclegan_losses import (
     foreign_share,
     half_normal,
     l1,
+    phantoms,
     tune_entropy,
 )
 from spartito.training.data.genre_store import GenrePieces
@@ -103,6 +106,12 @@ class GenreRecipe:
     """Keys by which the range may grow on either side."""
     range_bound: float = 0.01
     """Share of all notes of a phrase; free below."""
+    clash: float = 5.0
+    """Weight of the bound of onsets with a semitone beside them."""
+    clash_bound: float = 0.02
+    """By how much their share may be greater than that of the source."""
+    phantoms: float = 2.0
+    """Weight of keys that begin to sound without an onset."""
     density: float = 2.0
     """Weight of the bounds of density."""
     density_bound: float = 0.2
@@ -144,6 +153,8 @@ def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7),
         tune=0.0,
         foreign=0.0,
         range=0.0,
+        clash=0.0,
+        phantoms=0.0,
         density=0.0,
         dropped=0.0,
         struck=0.0,
@@ -380,23 +391,25 @@ class Game:
                 for truth, logits in ((a, same_a), (b, same_b))
             )
             terms["identity"] = r.identity * same
-        if r.chroma > 0:
-            floor = sum(chroma_floor(x, y, floor=r.chroma_floor) for x, y in ((a, made_b), (b, made_a)))
-            terms["chroma"] = r.chroma * floor
+        terms |= self.kept(batch, made_a, made_b)
         if r.tune > 0:
             terms["tune"] = r.tune * (tune_entropy(a, to_b) + tune_entropy(b, to_a))
-        if r.foreign > 0:
-            beyond = sum(foreign_share(x, y, bound=r.foreign_bound) for x, y in ((a, made_b), (b, made_a)))
-            terms["foreign"] = r.foreign * beyond
-        if r.range > 0:
-            bounds = {"margin": r.range_margin, "bound": r.range_bound}
-            terms["range"] = r.range * sum(beyond_range(x, y, **bounds) for x, y in ((a, made_b), (b, made_a)))
-        if r.density > 0:
-            beyond = sum(density_bounds(x, y, bound=r.density_bound) for x, y in ((a, made_b), (b, made_a)))
-            terms["density"] = r.density * beyond
         if r.guidance > 0:
             terms["guidance"] = self.guidance(network, made_a, made_b, step=int(batch["step"]))
         return terms
+
+    def kept(self, batch: dict[str, Tensor], made_a: Tensor, made_b: Tensor) -> dict[str, Tensor]:
+        """What transfers may not change, each with its bound; nothing of it is published."""
+        r, pairs = self.recipe, ((batch["a"], made_b), (batch["b"], made_a))
+        found = {
+            "chroma": (r.chroma, lambda x, y: chroma_floor(x, y, floor=r.chroma_floor)),
+            "foreign": (r.foreign, lambda x, y: foreign_share(x, y, bound=r.foreign_bound)),
+            "range": (r.range, lambda x, y: beyond_range(x, y, margin=r.range_margin, bound=r.range_bound)),
+            "clash": (r.clash, lambda x, y: clash_bound(x, y, bound=r.clash_bound)),
+            "phantoms": (r.phantoms, lambda _, y: phantoms(y)),
+            "density": (r.density, lambda x, y: density_bounds(x, y, bound=r.density_bound)),
+        }
+        return {name: w * sum(loss(*pair) for pair in pairs) for name, (w, loss) in found.items() if w > 0}
 
     def guidance(self, network: nn.Module, made_a: Tensor, made_b: Tensor, *, step: int) -> Tensor:
         """Cross-entropy of what was made towards its target genre, for all guides but the watch."""
@@ -492,6 +505,8 @@ def make_validation(
                 "density": float(made[:, -1].sum() / source[:, -1].sum()),
                 "onsets": float(made[:, 0].sum() / source[:, 0].sum()),
                 "changed": 1 - kept,
+                "clashes": float((clashes(made) - clashes(source)).mean()),
+                "phantoms": float(phantoms(made)),
                 "empty": float((made[:, -1].sum((1, 2)) == 0).float().mean()),
                 "cycle": 2 * both / max(1.0, ours + truth),
             }

@@ -21,6 +21,7 @@ __all__ = [
     "binarised",
     "chroma_floor",
     "chroma_likeness",
+    "clash_bound",
     "cycle_entropy",
     "density_bounds",
     "discrimination",
@@ -28,6 +29,7 @@ __all__ = [
     "foreign_share",
     "half_normal",
     "l1",
+    "phantoms",
     "tune_entropy",
 ]
 
@@ -168,6 +170,28 @@ def beyond_range(reference: Tensor, estimate: Tensor, *, margin: int, bound: flo
     struck = estimate[:, 0].sum(1)
     share = (struck * (1 - inside)).sum(1) / (struck.sum(1) + 1)
     return (share - bound).clamp(min=0).mean()
+
+
+def phantoms(estimate: Tensor) -> Tensor:
+    """Keys that begin to sound without an onset, for each onset, in the mean: a note nobody struck."""
+    if estimate.shape[1] == 1:
+        return estimate.new_zeros(())
+    struck, sounding = estimate[:, 0], estimate[:, 1]
+    begun = sounding[:, 1:] * (1 - sounding[:, :-1]) * (1 - struck[:, 1:])
+    return (begun.sum((1, 2)) / (struck.sum((1, 2)) + 1)).mean()
+
+
+def clashes(phrases: Tensor) -> Tensor:
+    """(B,) share of onsets beside which, a semitone above or below, a key sounds."""
+    struck, sounding = phrases[:, 0], phrases[:, -1]
+    beside = F.pad(sounding, (1, 1))
+    beside = beside[..., 2:] + beside[..., :-2]
+    return (struck * beside).sum((1, 2)) / (struck.sum((1, 2)) + 1)
+
+
+def clash_bound(reference: Tensor, estimate: Tensor, *, bound: float) -> Tensor:
+    """How far the share of clashing onsets goes beyond that of the source by more than `bound`, in the mean."""
+    return (clashes(estimate) - clashes(reference) - bound).clamp(min=0).mean()
 
 
 def tune_entropy(reference: Tensor, logits: Tensor) -> Tensor:
