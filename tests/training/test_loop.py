@@ -119,3 +119,70 @@ def test_average_follows_the_weights():
     start = float(average.state["weight"])
     average.update(net, step=100)
     assert float(average.state["weight"]) == pytest.approx((start + 10) / 2)
+
+
+# -- several losses -------------------------------------------------------------------------------------------
+
+
+class Pair(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(4, 1), torch.nn.Linear(4, 1)
+
+    def forward(self, name, x):
+        return getattr(self, name)(x)
+
+
+def pair_losses(seen):
+    def of(name):
+        def loss(net, batch):
+            seen.append(name)
+            value = ((net(name, batch["x"]) - batch["y"]) ** 2).mean()
+            return {name: value, f"_{name}_doubled": 2 * value.detach()}
+
+        return loss
+
+    return [of("first"), of("second")]
+
+
+def pair_optimisers(net, config):
+    return [
+        torch.optim.SGD([{"params": net.first.parameters(), "scale": 1.0}], lr=config.learning_rate),
+        torch.optim.SGD([{"params": net.second.parameters(), "scale": 0.0}], lr=config.learning_rate),
+    ]
+
+
+def test_losses_take_turns_with_an_optimiser_each(tmp_path):
+    torch.manual_seed(0)
+    net, seen = Pair(), []
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    fit(net, loss=pair_losses(seen), batch_at=batch_at, config=CONFIG, folder=tmp_path, optimizer=pair_optimisers)
+    assert seen == ["first", "second"] * CONFIG.steps
+    after = net.state_dict()
+    assert not torch.equal(after["first.weight"], before["first.weight"])
+    assert torch.equal(after["second.weight"], before["second.weight"])  # learns at 0 times the rate
+    entry = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
+    assert entry["first_doubled"] == pytest.approx(2 * entry["first"], abs=2e-5) and "gradient_1" in entry
+
+
+def test_each_loss_needs_an_optimiser(tmp_path):
+    with pytest.raises(ParameterError, match="2 losses need as many optimisers, not 1"):
+        fit(Pair(), loss=pair_losses([]), batch_at=batch_at, config=CONFIG, folder=tmp_path)
+
+
+def test_a_checkpoint_keeps_what_it_is_given(tmp_path):
+    class Counter:
+        value = 0
+
+        def state_dict(self):
+            return {"value": self.value}
+
+        def load_state_dict(self, state):
+            self.value = state["value"]
+
+    counter, again = Counter(), Counter()
+    counter.value = 7
+    options = {"loss": pair_losses([]), "batch_at": batch_at, "config": CONFIG, "folder": tmp_path}
+    first = fit(Pair(), **options, optimizer=pair_optimisers, keep={"counter": counter})
+    second = fit(Pair(), **options, optimizer=pair_optimisers, keep={"counter": again})
+    assert again.value == 7 and torch.equal(first["first.weight"], second["first.weight"])
