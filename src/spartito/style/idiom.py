@@ -3,6 +3,9 @@
     piece -> tune (kept), chords -> chords of the target genre (`style.harmony`) -> accompaniment by a sequence model
           (`models/idiom_runtime.py`), all candidates side by side -> feel of the target genre (`style.feel`)
 
+The tune keeps its pitches and its rhythm; where it may, its eighths swing (or are straightened) before the model hears
+it, so that the accompaniment goes along.
+
 Strength
     The piece is cut into answers of two bars (of one in short pieces). The strength is the share of them that is
     written anew: first every second one, so that the source and the target take turns, then the others. What is
@@ -30,6 +33,8 @@ from spartito.models.idiom_tokens import CONTROLS, DETAILS, STEPS, lines, simpli
 from spartito.notes.phrases import LEFT_HAND, RIGHT_HAND
 from spartito.notes.skyline import skyline
 from spartito.style.engines import GENRES, IDIOM, Progress, StylePiece, StyleWish, Written, check_genre
+from spartito.style.feel import Feel, FeelStatistics, Felt
+from spartito.style.harmony import HarmonyStatistics, reharmonise
 
 __all__ = ["IdiomEngine", "Plan", "open_idiom", "rewritten_bars"]
 
@@ -38,6 +43,7 @@ LONG = 8  # bars from which an answer is two of them
 LONGEST_SPAN = 32  # steps that the writer writes at once
 REACH = 16  # semitones between the outer keys of one hand at one stroke: a tenth
 FINGERS = 5
+DRAWN = 0.7  # temperature of the chords of further candidates
 SHORTEST_BAR = 4  # steps of a bar that is worth writing
 
 
@@ -46,15 +52,14 @@ def open_idiom(folder: str | Path | None = None, *, device: str = "auto", thread
     info = find_model("idiom" if folder is None else folder)
     if info.config.get("architecture") != "idiom":
         raise ModelError(f"{info.folder} holds no idiom model")
+    writer = IdiomWriter(info, device=device, threads=threads)
     path = info.folder / STATISTICS
-    statistics = None
-    if path.exists():
-        from safetensors.numpy import load_file
+    if not path.exists():
+        return IdiomEngine(writer)
+    from safetensors.numpy import load_file
 
-        from spartito.style.harmony import HarmonyStatistics
-
-        statistics = HarmonyStatistics.from_arrays(load_file(str(path)))
-    return IdiomEngine(IdiomWriter(info, device=device, threads=threads), statistics)
+    arrays = load_file(str(path))
+    return IdiomEngine(writer, HarmonyStatistics.from_arrays(arrays), FeelStatistics.from_arrays(arrays))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +87,25 @@ class IdiomEngine:
     Parameters
     ----------
     writer : IdiomWriter
-    statistics : HarmonyStatistics, optional
+    harmony : HarmonyStatistics, optional
         Of the chords of the genres. Without them the model is told the triads of the source and dresses them itself.
+    feel : FeelStatistics, optional
+        Without them nothing swings but what the model writes so.
     controls : dict
         Levels of `idiom_tokens.CONTROLS` to ask for, all but the genre free by default.
     """
 
     name, needs_source, keeps_melody = IDIOM, False, True
 
-    def __init__(self, writer: IdiomWriter, statistics=None, *, controls: dict[str, int] | None = None):
-        self.writer, self.statistics = writer, statistics
+    def __init__(
+        self,
+        writer: IdiomWriter,
+        harmony: HarmonyStatistics | None = None,
+        feel: FeelStatistics | None = None,
+        *,
+        controls: dict[str, int] | None = None,
+    ):
+        self.writer, self.harmony, self.feel = writer, harmony, feel
         self.controls = dict(controls or {})
 
     def check(self, target: str, source: str | None = None) -> None:
@@ -100,16 +114,17 @@ class IdiomEngine:
 
     def restyle(self, piece: StylePiece, wish: StyleWish, *, progress: Progress | None = None) -> list[Written]:
         """See `style.engines.StyleEngine`."""
-        notes = piece.notes
-        tune, rest = notes[piece.melody], notes[~piece.melody]
         plan = planned(piece, wish.strength)
-        kept = rest[~plan.anew[plan.bars[np.minimum(rest[:, 0], piece.steps - 1)]]]
-        line = tune[skyline(tune)]
+        anew = plan.anew[plan.bars[np.minimum(piece.notes[:, 0], piece.steps - 1)]]  # of each note of the source
+        stays = ~piece.melody & ~anew
+        kept = piece.notes[stays]
+        swings = piece.melody & anew if "melody" not in wish.keep else np.zeros(len(anew), dtype=bool)
+        tune = self.felt(piece, wish, piece.notes, piece.melody, swings, piece.grid.place).notes[piece.melody]
         controls = np.array([1 + GENRES.index(wish.target), *(self.controls.get(name, 0) for name in CONTROLS[1:])])
         harmonies = [self.chords(piece, tune, wish, number) for number in range(wish.candidates)]
         sheets = [
             Sheet(
-                self.known(line, harmony, piece),
+                self.known(tune[skyline(tune)], harmony, piece),
                 plan.spans,
                 kept,
                 plan.bars,
@@ -122,35 +137,59 @@ class IdiomEngine:
         ]
         found = []
         for harmony, table in zip(harmonies, self.writer.write(sheets, progress=progress)):
-            new = plan.anew[plan.bars[np.minimum(table[:, 0], piece.steps - 1)]]
-            written = np.concatenate([tidied(table[new], tune, kept, piece.steps), kept, tune])
-            written = written[np.lexsort((written[:, 2], written[:, 0]))]
-            found.append(Written(written, figures={"chords_changed": round(_changed(harmony, piece.chords), 3)}))
+            new = table[plan.anew[plan.bars[np.minimum(table[:, 0], piece.steps - 1)]]]
+            new = tidied(new, tune, kept, piece.steps)
+            notes = np.concatenate([new, kept, tune])
+            is_tune = np.arange(len(notes)) >= len(new) + len(kept)
+            may_move = np.concatenate(
+                [np.ones(len(new), dtype=bool), np.zeros(len(kept), dtype=bool), swings[piece.melody]]
+            )
+            place = np.concatenate([np.full(len(new), np.nan), piece.grid.place[stays], piece.grid.place[piece.melody]])
+            felt = self.felt(piece, wish, notes, is_tune, may_move, place)
+            figures = {"chords_changed": round(_changed(harmony, piece.chords), 3)}
+            order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
+            accent = np.where(may_move, felt.accent, 0.0)
+            found.append(Written(felt.notes[order], felt.place[order], accent[order], figures))
         return found
 
     def chords(self, piece: StylePiece, tune: np.ndarray, wish: StyleWish, number: int) -> ChordTrack:
         """The chords of a candidate: the best ones for the first, draws for the others."""
-        if self.statistics is None:
+        if self.harmony is None:
             return piece.chords
-        from spartito.style.harmony import reharmonise
-
         return reharmonise(
             piece.chords,
             tune,
-            self.statistics,
+            self.harmony,
             target=wish.target,
             source=wish.source,
             strength=wish.strength,
             positions=piece.positions,
             seed=wish.seed + number,
-            temperature=0.0 if number == 0 else 1.0,
+            temperature=0.0 if number == 0 else DRAWN,
         )
 
     def known(self, line: np.ndarray, chords: ChordTrack, piece: StylePiece) -> np.ndarray:
         """(steps, 9): what the model is told."""
         rows = lines(line, chords, piece.positions, steps=piece.steps)
-        detail = "triad" if self.statistics is None else "full"
+        detail = "triad" if self.harmony is None else "full"
         return simplified(rows[None], [DETAILS.index(detail)])[0]
+
+    def felt(self, piece: StylePiece, wish: StyleWish, notes, tune, movable, place) -> Felt:
+        """Notes (k, 5) as the target plays them; `tune` and `movable` (k,) bool, `place` (k,) steps.
+
+        Nothing is pushed: the model writes its own syncopation, and the tune keeps its rhythm.
+        """
+        if self.feel is None:
+            return Felt(notes, np.full(len(notes), np.nan), np.zeros(len(notes)))
+        return Feel(self.feel, wish.source, wish.target, tempo=piece.tempo).apply(
+            notes,
+            tune=tune,
+            movable=movable,
+            pushable=np.zeros(len(notes), dtype=bool),
+            place=place,
+            positions=piece.positions,
+            seed=wish.seed,
+        )
 
 
 # -- what is written anew -----------------------------------------------------------------------------------
