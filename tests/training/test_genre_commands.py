@@ -15,9 +15,9 @@ from spartito.notes.midi import write_midi
 from spartito.notes.notes import Notes, Track
 from spartito.notes.tempo import TempoMap, TimeSignature
 from spartito.training import genre_commands
-from spartito.training.data.genre_phrases import Rules, load_phrases
+from spartito.training.data.genre_phrases import Rules, load_phrases, open_published, pair_name
 from spartito.training.data.genre_store import SPLITS, open_store
-from spartito.training.genre_commands import pair_name, parse_folders, prepare_folders, prepare_sets, summary
+from spartito.training.genre_commands import parse_folders, prepare_folders, prepare_sets, summary
 
 
 def quiet(text):
@@ -98,6 +98,22 @@ def test_songs_that_are_played_freely_are_told(tmp_path):
     write(tmp_path / "jazz" / "even.mid")
     content = prepare_folders({"jazz": [tmp_path / "jazz"]}, tmp_path / "out", report=quiet)
     assert "1 are not played on the beats of their file, so their bars are none: free.mid" in summary(content)
+
+
+def test_published_phrases_are_pieces_as_they_are(folders, tmp_path):
+    # two notes far apart: no onset in every bar
+    notes = Notes.from_arrays([0.0, 9.0], [1.0, 9.5], [40, 41], tempo_map=TempoMap.constant(120))
+    write_midi(notes, tmp_path / "jazz" / "long.mid")
+    prepare_folders(folders, tmp_path / "out", rules=Rules(tail="fill"), report=quiet)
+    phrases = load_phrases(tmp_path / "out" / "genres" / "jazz" / "train")
+    pieces = open_published(tmp_path / "out", "jazz", "train")
+    windows = pieces.windows(hop=64)
+    assert len(windows) == len(pieces) == len(phrases)
+    assert (pieces.rolls(windows)[:, 1] == phrases).all()
+    side = open_published(tmp_path / "out", "classic", "test", pair=("classic", "jazz"))
+    assert len(side) == len(load_phrases(tmp_path / "out" / "JC_C" / "test"))
+    with pytest.raises(ParameterError, match="no phrases"):
+        open_published(tmp_path / "out", "pop", "train")
 
 
 def test_three_genres_have_a_mixed_folder(folders, tmp_path):

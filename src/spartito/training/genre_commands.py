@@ -28,20 +28,21 @@ from spartito.files import atomic_path
 from spartito.notes.midi import MIDI_SUFFIXES
 from spartito.notes.phrases import PHRASE
 from spartito.training.data.genre_phrases import (
+    ORDER,
     Rules,
     Song,
     draw_test,
     keep_song,
     load_song,
+    pair_name,
     write_mode,
     write_pair,
 )
 from spartito.training.data.genre_store import SPLITS, genre_split, open_store, write_set
 from spartito.training.data.states import write_state
 
-__all__ = ["pair_name", "parse_folders", "prepare_folders", "prepare_sets", "store_table", "summary"]
+__all__ = ["parse_folders", "prepare_folders", "prepare_sets", "store_table", "summary"]
 
-ORDER = ("jazz", "classic", "pop")  # the order of letters in published names of folders: JC, JP, CP, JCP
 SHARE = 0.1  # of the songs, for testing, as published
 SEED = 19  # the published programs' default
 OWN = "own"  # name of the set that folders become in the store
@@ -68,12 +69,6 @@ def parse_folders(texts: Sequence[str]) -> dict[str, list[Path]]:
     if any(count > 1 for count in letters.values()):
         raise ParameterError(f"{', '.join(found)}: folders are named by first letters, so give genres different ones")
     return dict(sorted(found.items(), key=lambda item: ORDER.index(item[0]) if item[0] in ORDER else len(ORDER)))
-
-
-def pair_name(genres: Sequence[str]) -> str:
-    """Published name of a pair or three: first letters in the order J, C, P."""
-    known = sorted(genres, key=lambda genre: ORDER.index(genre) if genre in ORDER else len(ORDER))
-    return "".join(genre[0].upper() for genre in known)
 
 
 def prepare_folders(

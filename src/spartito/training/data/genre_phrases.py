@@ -46,12 +46,13 @@ from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.midi import parse_midi, write_midi
 from spartito.notes.notes import Notes
-from spartito.notes.phrases import KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, rolls
+from spartito.notes.phrases import KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, from_rolls, rolls
 from spartito.notes.pianoroll import from_pianoroll
-from spartito.training.data.genre_store import BAR, GridPiece, bar_regions, grid_piece
+from spartito.training.data.genre_store import BAR, GenrePieces, GridPiece, bar_regions, columns_of, grid_piece
 from spartito.training.data.states import read_state, write_state
 
 __all__ = [
+    "ORDER",
     "Refused",
     "Rules",
     "Song",
@@ -60,6 +61,8 @@ __all__ = [
     "keep_song",
     "load_phrases",
     "load_song",
+    "open_published",
+    "pair_name",
     "phrases_of",
     "qualify",
     "read_song",
@@ -71,6 +74,7 @@ VERSION = 1  # of what is kept of a song; another one makes everything anew
 STEP = 60 / 80 / STEPS_PER_BEAT  # s: check MIDI files are written at 80 beats per minute, as published
 LOUDNESS = 100  # velocity of their notes
 TAILS = ("remove", "fill")
+ORDER = ("jazz", "classic", "pop")  # the order of letters in published names of folders: JC, JP, CP, JCP
 METRES = ((4, 4), (2, 2), (2, 4))  # numerator, denominator: bars that make a region of 4/4
 
 
@@ -308,6 +312,12 @@ def write_mode(songs: Sequence[Song], work: Path, folder: Path, *, genre: str, m
     return len(kept)
 
 
+def pair_name(genres: Sequence[str]) -> str:
+    """Published name of a pair or three: first letters in the order J, C, P."""
+    known = sorted(genres, key=lambda genre: ORDER.index(genre) if genre in ORDER else len(ORDER))
+    return "".join(genre[0].upper() for genre in known)
+
+
 def write_pair(sides: Sequence[Path], folders: Sequence[Path], *, seed: int, first: bool = False) -> int:
     """Put equally many phrases of each of several genres into folders, in place of others; how many of each.
 
@@ -339,6 +349,27 @@ def load_phrases(folder: Path) -> np.ndarray:
     if not paths:
         raise ParameterError(f"{folder} holds no phrases (files as jazz_piano_train_1.npy)")
     return np.stack([np.load(path)[..., 0] > 0 for path in paths])
+
+
+def open_published(output: Path, genre: str, mode: str, *, pair: Sequence[str] = ()) -> GenrePieces:
+    """The single phrases of a genre as pieces of a store, each for itself and as it is: the published training data.
+
+    Parameters
+    ----------
+    output : folder of `spartito train genre --prepare`
+    mode : "train" or "test"
+    pair : genres of the pair whose balanced side is wanted; all phrases of the genre if not given
+
+    Raises ParameterError when there are none.
+    """
+    name = f"{pair_name(pair)}_{genre[0].upper()}" if pair else str(Path("genres", genre))
+    folder = Path(output, name, mode)
+    phrases = load_phrases(folder)
+    names = [path.stem for path in _phrase_files(folder)]
+    whole = np.array([[0, PHRASE]])
+    tables = (from_rolls(None, phrase) for phrase in phrases)
+    pieces = [GridPiece(n, n, notes, notes[:, 0].astype(float), whole) for n, notes in zip(names, tables)]
+    return GenrePieces.of(genre, {"published": columns_of(pieces)}, every_bar=False)
 
 
 def _phrase_files(folder: Path) -> list[Path]:

@@ -29,6 +29,7 @@ from spartito.files import atomic_path
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import HIGHEST, LEFT_HAND, LOWEST, PHRASE, RIGHT_HAND, nearest_step, rolls
 from spartito.notes.two_hands import piano_in_two_hands
+from spartito.style.engines import GENRES, PAIRS
 from spartito.training.data.splits import TEST, VALIDATION, tenth_of
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "GenrePieces",
     "GridPiece",
     "bar_regions",
+    "columns_of",
     "genre_split",
     "grid_piece",
     "on_steps",
@@ -47,8 +49,6 @@ __all__ = [
     "write_set",
 ]
 
-GENRES = ("classic", "jazz", "pop")
-PAIRS = (("classic", "jazz"), ("classic", "pop"), ("jazz", "pop"))  # A, B as published
 SPLITS = ("train", "judge", "validation", "test")
 JUDGE = (5, 6)  # tenths of the works that only the independent classifiers learn from
 BAR = 16  # steps of a bar of 4/4
@@ -194,16 +194,26 @@ def save_pieces(path: Path, pieces: Iterable[GridPiece]) -> int:
         raise ParameterError(f"there is no piece in 4/4 to be written to {path}")
     if len(set(names)) < len(names):
         raise ParameterError(f"two pieces of {path} have the name {next(n for n in names if names.count(n) > 1)!r}")
+    content = columns_of(pieces)
+    if content["notes"][:, 0].min() < 0 or content["regions"][:, 1].min() < 0:
+        raise ParameterError(f"a piece of {path} begins before step 0")
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **content)
+    return len(pieces)
+
+
+def columns_of(pieces: Sequence[GridPiece]) -> dict[str, np.ndarray]:
+    """The arrays of a file of a store (`GenrePieces` tells what they are)."""
     number = np.arange(len(pieces))
     parts = [np.full(len(p.notes), UNKNOWN) if p.part is None else p.part for p in pieces]
     chords = [(i, step, label) for i, p in enumerate(pieces) for step, label in p.chords]
     regions = np.concatenate([p.regions for p in pieces])
-    content = {
+    return {
         "notes": np.concatenate([p.notes for p in pieces]).astype(np.int32),
         "place": np.concatenate([p.place for p in pieces]).astype(np.float32),
         "part": np.concatenate(parts).astype(np.int8),
         "piece": np.concatenate([[0], np.cumsum([len(p.notes) for p in pieces])]).astype(np.int32),
-        "names": np.array(names),
+        "names": np.array([p.name for p in pieces]),
         "works": np.array([p.work for p in pieces]),
         "steps": np.array([p.steps for p in pieces], dtype=np.int32),
         "regions": np.column_stack([np.repeat(number, [len(p.regions) for p in pieces]), regions]).astype(np.int32),
@@ -211,11 +221,6 @@ def save_pieces(path: Path, pieces: Iterable[GridPiece]) -> int:
         "chords": np.array([row[:2] for row in chords], dtype=np.int32).reshape(-1, 2),
         "labels": np.array([row[2] for row in chords], dtype=np.str_),
     }
-    if content["notes"][:, 0].min() < 0 or content["regions"][:, 1].min() < 0:
-        raise ParameterError(f"a piece of {path} begins before step 0")
-    with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **content)
-    return len(pieces)
 
 
 def open_store(folder: Path, genre: str, split: str, *, sets: Sequence[str] | None = None) -> GenrePieces:
@@ -226,34 +231,7 @@ def open_store(folder: Path, genre: str, split: str, *, sets: Sequence[str] | No
     paths = [path for path in paths if sets is None or path.stem in sets]
     if not paths:
         raise ParameterError(f"{folder} holds no pieces of {genre}/{split}" + (f" from {sets}" if sets else ""))
-    loaded = [_load(path) for path in paths]
-    counts = [len(content["names"]) for content in loaded]
-    before = np.cumsum([0, *counts])
-
-    def joined(name):
-        return np.concatenate([content[name] for content in loaded])
-
-    def numbered(name):  # pieces of later files count on
-        rows = joined(name).astype(np.int64)
-        rows[:, 0] += np.repeat(before[:-1], [len(content[name]) for content in loaded])
-        return rows
-
-    sizes = np.concatenate([np.diff(content["piece"]) for content in loaded])
-    return GenrePieces(
-        genre=genre,
-        notes=joined("notes").astype(np.int64),
-        place=joined("place"),
-        part=joined("part"),
-        piece=np.concatenate([[0], np.cumsum(sizes)]),
-        names=joined("names"),
-        works=joined("works"),
-        sets=np.repeat([path.stem for path in paths], counts),
-        steps=joined("steps").astype(np.int64),
-        regions=numbered("regions"),
-        tempo=joined("tempo"),
-        chords=numbered("chords"),
-        labels=joined("labels"),
-    )
+    return GenrePieces.of(genre, {path.stem: _load(path) for path in paths})
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -283,6 +261,8 @@ class GenrePieces:
         Piece, first step, step behind the last.
     chords, labels : np.ndarray, shapes (c, 2) int, (c,) str
         Piece and first step of each annotated chord, and its Harte label.
+    every_bar : bool
+        Whether a phrase needs an onset in every bar, or one at all.
     """
 
     genre: str
@@ -298,6 +278,35 @@ class GenrePieces:
     tempo: np.ndarray
     chords: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
+    every_bar: bool = True
+
+    @classmethod
+    def of(cls, genre: str, sets: dict[str, dict[str, np.ndarray]], **fields) -> GenrePieces:
+        """From the arrays of several sets (`columns_of`) by their names."""
+        contents = list(sets.values())
+        counts = [len(content["names"]) for content in contents]
+        before = np.cumsum([0, *counts])
+
+        def joined(name):
+            return np.concatenate([content[name] for content in contents])
+
+        def numbered(name):  # pieces of later sets count on
+            rows = joined(name).astype(np.int64)
+            rows[:, 0] += np.repeat(before[:-1], [len(content[name]) for content in contents])
+            return rows
+
+        sizes = np.concatenate([np.diff(content["piece"]) for content in contents])
+        return cls(
+            genre=genre,
+            notes=joined("notes").astype(np.int64),
+            piece=np.concatenate([[0], np.cumsum(sizes)]),
+            sets=np.repeat(list(sets), counts),
+            steps=joined("steps").astype(np.int64),
+            regions=numbered("regions"),
+            chords=numbered("chords"),
+            **{name: joined(name) for name in ("place", "part", "names", "works", "tempo", "labels")},
+            **fields,
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -319,7 +328,8 @@ class GenrePieces:
         return onset, offset, np.maximum.accumulate(offset)
 
     def windows(self, *, hop: int = BAR, steps: int = PHRASE) -> np.ndarray:
-        """(w, 2) int, piece and first step: phrases of `steps` inside the regions, with an onset in every bar.
+        """(w, 2) int, piece and first step: phrases of `steps` inside the regions, with an onset in every bar
+        (see `every_bar`).
 
         `hop` in steps from one to the next, counted from the beginning of the region.
         """
@@ -334,7 +344,8 @@ class GenrePieces:
         struck[self._line[0][heard] + 1] = 1
         struck = np.cumsum(struck)  # steps with an onset before each step
         bars = (self._begin[found[:, 0]] + found[:, 1])[:, None] + np.arange(0, steps + 1, BAR)
-        return found[np.all(np.diff(struck[bars], axis=1) > 0, axis=1)]
+        busy = np.diff(struck[bars], axis=1) > 0
+        return found[busy.all(axis=1) if self.every_bar else busy.any(axis=1)]
 
     def rolls(self, windows: np.ndarray, *, transpose=0, steps: int = PHRASE) -> np.ndarray:
         """(w, 2, steps, 84) uint8: onsets and sounding keys of the windows (see `notes.phrases.rolls`).
