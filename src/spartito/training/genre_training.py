@@ -1,4 +1,4 @@
-"""Training and testing the CycleGAN of a pair of genres, as functions: `spartito train genre --pair` calls them."""
+"""Training and testing the CycleGAN of a pair of genres, as functions: `spartito train genre-pair` and `genre-test` call them."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def open_run(folder: Path) -> tuple[CycleGan, tuple[str, str]]:
     """The networks of a run with their weights, and its pair. Raises ModelError when anything of it is missing."""
     folder = Path(folder)
     if not (folder / CONFIG).exists():
-        raise ModelError(f"{folder} holds no {CONFIG}: it is no finished run of `train genre --pair`")
+        raise ModelError(f"{folder} holds no {CONFIG}: it is no run of `train genre-pair`")
     settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     network = CycleGan(CycleGanConfig.from_dict(settings["network"]))
     state = {k: v for k, v in runs.read_weights(folder).items() if not k.startswith("guides.")}
