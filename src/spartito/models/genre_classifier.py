@@ -151,26 +151,24 @@ def counts(rolls: Tensor) -> Tensor:
     onset, sounding = onsets_of(rolls), rolls[:, -1]
     notes, cells = onset.sum(dim=(1, 2)), sounding.sum(dim=(1, 2))  # (n,)
     per_note, per_cell = 1 / (notes + ENOUGH)[:, None], 1 / (cells + ENOUGH)[:, None]
-    follows = [_intervals(onset[:, : STEPS - lag], onset[:, lag:], REACH) for lag in LAGS]
+    follows = _intervals(onset[:, None], _later(onset, LAGS), REACH)  # (n, lags, 49)
     together = _intervals(sounding, sounding, CHORD_REACH)[:, CHORD_REACH:]
     below = functional.pad(sounding.cumsum(dim=2), (1, 0))[:, :, :KEYS]
     lowest = sounding * functional.relu(1.0 - below)  # the cells with nothing under them
     above = _intervals(lowest, sounding, CHORD_REACH)[:, CHORD_REACH:]
     chroma = sounding.reshape(-1, STEPS, KEYS // 12, 12).sum(dim=2).clamp(max=1.0)  # (n, 64, 12)
     chroma = torch.cat([chroma, chroma[:, :, :11]], dim=2)  # an octave and on, so that intervals wrap around
-    changes = [
-        _intervals(chroma[:, : STEPS - lag, :12], chroma[:, lag:], 11)[:, 11:] for lag in CHANGES
-    ]  # (n, 12) each: intervals upwards 0..11
+    changes = _intervals(chroma[:, None, :, :12], _later(chroma, CHANGES), 11)[..., 11:]  # upwards by 0..11
     struck = onset.sum(dim=2)  # (n, 64) notes begun
     bar = struck.reshape(-1, STEPS // BAR, BAR).sum(dim=1)
-    pulses = [(struck[:, : STEPS - lag] * struck[:, lag:]).sum(dim=1) for lag in PULSES]
+    pulses = (struck[:, None, :, None] * _later(struck[:, :, None], PULSES)).sum(dim=(2, 3))  # (n, 16)
     busy = struck.clamp(max=1.0).sum(dim=1)
     found = torch.cat(
         [
-            torch.cat(follows, dim=1) * per_note,
-            torch.cat([together, above, *changes], dim=1) * per_cell,
+            follows.flatten(1) * per_note,
+            torch.cat([together, above, changes.flatten(1)], dim=1) * per_cell,
             bar * per_note,
-            torch.stack(pulses, dim=1) * per_note / (notes[:, None] / STEPS + 1.0),
+            pulses * per_note / (notes[:, None] / STEPS + 1.0),
             torch.stack([busy / (notes + ENOUGH), notes / (cells + ENOUGH), (struck**2).sum(1) / (notes + ENOUGH)], 1),
         ],
         dim=1,
@@ -178,17 +176,24 @@ def counts(rolls: Tensor) -> Tensor:
     return torch.log1p(PULSE_GAIN * found)
 
 
+def _later(x: Tensor, lags: tuple[int, ...]) -> Tensor:
+    """(n, lags, 64, k): what (n, 64, k) holds so many steps later; silence behind the end."""
+    place = torch.tensor([[step + lag for step in range(STEPS)] for lag in lags], device=x.device)
+    return functional.pad(x, (0, 0, 0, max(lags)))[:, place]
+
+
 def _intervals(first: Tensor, second: Tensor, reach: int) -> Tensor:
-    """(n, 2 reach + 1) how often cells of `second` (n, t, q) lie -reach..reach columns above those of `first`.
+    """(..., 2 reach + 1) how often cells of `second` (..., t, q) lie -reach..reach columns above those of `first`.
 
     All pairs of columns are counted in one product; a row for each column of `first`, shifted so that equal intervals
     stand in one column: padded to a width of w + 1 and cut again to a width of w, each row moves one to the right.
     """
-    pairs = first.flip(2).transpose(1, 2) @ second  # (n, p, q): columns of `first` from the top
-    p, q = pairs.shape[1:]
-    wide = functional.pad(pairs, (0, p)).flatten(1)  # rows of p + q
-    shifted = wide[:, : p * (p + q - 1)].reshape(-1, p, p + q - 1)
-    return shifted.sum(dim=1)[:, p - 1 - reach : p + reach]
+    p, q = int(first.shape[-1]), int(second.shape[-1])
+    pairs = first.flip(-1).transpose(-1, -2) @ second  # (..., p, q): columns of `first` from the top
+    lead = [int(size) for size in pairs.shape[1:-2]]
+    wide = functional.pad(pairs, (0, p)).reshape(-1, *lead, p * (p + q))
+    shifted = wide[..., : p * (p + q - 1)].reshape(-1, *lead, p, p + q - 1)
+    return shifted.sum(dim=-2)[..., p - 1 - reach : p + reach]
 
 
 # -- onsets through a small residual network -----------------------------------------------------------------------
