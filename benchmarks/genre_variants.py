@@ -5,7 +5,8 @@
 RUN are folders of `spartito train genre-pair` (or a shipped pair of genres). Phrases of the test split go through one
 generator and back through the other, cut at a probability of one half, as in `train genre-test`: no overlap, nothing
 kept, no choice. A row is a direction of a run; S_D of a run is the mean of both. Classifiers and measures are those of
-`benchmarks/restyle.py`. A run that knows no onsets is measured by the beginnings of what sounds.
+`benchmarks/restyle.py`. A run that knows no onsets is measured by the beginnings of what sounds; of one that does, cells
+that sound though no note began them count as silent.
 """
 
 from __future__ import annotations
@@ -59,6 +60,15 @@ def with_onsets(sounding: np.ndarray) -> np.ndarray:
     return np.stack([onset, sounding], axis=1).astype(np.uint8)
 
 
+def heard(phrases: np.ndarray) -> np.ndarray:
+    """(n, 2, 64, 84) uint8 without cells that sound though no note began them; what is held in may sound on."""
+    onset, sounding = phrases[:, 0] > 0, phrases[:, 1] > 0
+    alive = sounding | onset
+    for step in range(1, alive.shape[1]):
+        alive[:, step] &= onset[:, step] | alive[:, step - 1]
+    return np.stack([onset, alive], axis=1).astype(np.uint8)
+
+
 def rows_of(run: Path, sides: dict[str, np.ndarray], options) -> list[dict]:
     """Both directions of a run; `sides` holds the phrases of each genre."""
     from spartito.training.genre_testing import transfer
@@ -74,7 +84,7 @@ def rows_of(run: Path, sides: dict[str, np.ndarray], options) -> list[dict]:
         channels = network.config.generator.channels
         versions = transfer(there, back, given if channels == 2 else given[:, 1:])
         origin, changed, cycle = (
-            x.astype(np.uint8) if channels == 2 else with_onsets(x[:, 0])
+            heard(x) if channels == 2 else with_onsets(x[:, 0])
             for x in (versions.origin, versions.transfer, versions.cycle)
         )
         row = {"run": run.name, "direction": f"{pair[index]}→{pair[1 - index]}", "phrases": len(origin)}

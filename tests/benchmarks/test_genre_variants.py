@@ -72,3 +72,12 @@ def test_onsets_of_what_sounds(script):
     sounding = np.zeros((1, 4, 84), dtype=bool)
     sounding[0, [0, 1, 3], 5] = True
     assert script.with_onsets(sounding)[0, 0, :, 5].tolist() == [1, 0, 0, 1]
+
+
+def test_what_no_note_began_is_silent(script):
+    phrase = np.zeros((1, 2, 64, 84), dtype=bool)
+    phrase[0, 1, 0:3, 7] = True  # held in
+    phrase[0, 1, 5:8, 7] = True  # a ghost
+    phrase[0, 1, 10:14, 7] = phrase[0, 0, 12, 7] = True  # a ghost that becomes a note
+    sounding = script.heard(phrase)[0, 1, :, 7]
+    assert np.flatnonzero(sounding).tolist() == [0, 1, 2, 12, 13]
