@@ -5,8 +5,8 @@
 RUN are folders of `spartito train genre-pair` (or a shipped pair of genres). Phrases of the test split go through one
 generator and back through the other, cut at a probability of one half, as in `train genre-test`: no overlap, nothing
 kept, no choice. A row is a direction of a run; S_D of a run is the mean of both. Classifiers and measures are those of
-`benchmarks/restyle.py`. A run that knows no onsets is measured by the beginnings of what sounds; of one that does, cells
-that sound though no note began them count as silent.
+`benchmarks/restyle.py`. A run that knows no onsets is measured by the beginnings of what sounds; of one that does,
+cells that sound though no note began them count as silent.
 """
 
 from __future__ import annotations

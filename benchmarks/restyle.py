@@ -16,8 +16,8 @@ bars. `--pieces` whole pieces of each genre follow. Engines:
 
 JUDGES holds the evaluation judges (`benchmarks/genre_judges.py`), `<a>-<b>`: they learned from sets that nothing else
 has seen, on onsets alone, with genres matched in density. RUNS holds runs of `spartito train genre-classifier`,
-`<a>-<b>-<kind>`: `independent` learned from works that no generator or engine learned from, `published`, the paper's,
-from those they learned from. *Success*: phrases taken for their own genre before and for the target after. S is the
+`<a>-<b>-<kind>`: `independent` learned from works that no generator or engine learned from, `published`, the paper's
+(or `shipped`, a narrower one), from those they learned from. *Success*: phrases taken for their own genre before and for the target after. S is the
 strength of the direction, with the cycle (the result restyled back). A figure of success is to be read with three
 others: how many of the phrases are known for what they are (`known`), the success of `real`, and what is kept of the
 piece (`evaluation.style`).
@@ -185,7 +185,10 @@ def judge_folders(options, pair: tuple[str, str]) -> dict[str, Path]:
     """Name -> run, for a pair."""
     name = "-".join(pair)
     folders = {"evaluation": options.judges / name} if options.judges is not None else {}
-    return folders | {kind: options.classifiers / f"{name}-{kind}" for kind in ("independent", "published")}
+    independent, published, shipped = (
+        options.classifiers / f"{name}-{kind}" for kind in ("independent", "published", "shipped")
+    )
+    return folders | {"independent": independent, "published": published if published.exists() else shipped}
 
 
 def transfer(engine: str, opened, excerpt: Excerpt, target: str, source: str, notes: Notes) -> Notes:
