@@ -34,7 +34,7 @@ def genre_classifier(
     folder = train_classifier(
         store,
         output,
-        pair=pair.split(","),
+        pair=[genre.strip() for genre in pair.split(",")],
         kind=kind,
         settings=set_ or [],
         sets=only,

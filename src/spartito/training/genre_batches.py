@@ -84,7 +84,10 @@ class Phrases:
 
 
 def _per_work(pieces: GenrePieces, windows: np.ndarray) -> np.ndarray:
-    """(w,) chances, sum 1, that draw every work equally often, and every phrase of a work."""
+    """(w,) chances, sum 1, that draw every work equally often, however long it is, and every phrase of a work.
+
+    `GenrePieces.weights` in contrast counts a work once and by its length, however many versions there are.
+    """
     work = np.unique(pieces.works, return_inverse=True)[1][windows[:, 0]]
     chance = 1.0 / np.bincount(work)[work]
     return chance / chance.sum()

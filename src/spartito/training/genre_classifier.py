@@ -39,7 +39,8 @@ from torch.nn import functional
 from spartito.errors import ModelError, ParameterError
 from spartito.models.genre_classifier import GenreClassifierConfig, make_classifier
 from spartito.notes.phrases import PHRASE
-from spartito.training.data.genre_store import PAIRS, open_store
+from spartito.style.engines import GENRES, pair_of
+from spartito.training.data.genre_store import open_store
 from spartito.training.genre_batches import Phrases, Spoiling, spoiled, transposed
 from spartito.training.loop import LoopConfig, adamw, fit, one_cycle
 from spartito.training.runs import read_weights, write_run
@@ -184,12 +185,6 @@ def published_adam(network: nn.Module, config: LoopConfig) -> torch.optim.Optimi
     return torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.5, 0.999))
 
 
-def _pair(pair: Sequence[str]) -> tuple[str, str]:
-    if tuple(pair) not in PAIRS:
-        raise ParameterError(f"the pair is one of {' '.join(','.join(p) for p in PAIRS)}, not {','.join(pair)}")
-    return tuple(pair)
-
-
 def train_classifier(
     store: Path,
     output: Path,
@@ -206,7 +201,7 @@ def train_classifier(
     Parameters
     ----------
     store : folder of `spartito train genre --prepare`
-    pair : two genres, as in `PAIRS`
+    pair : two genres, in any order; A is the first of them in `GENRES`
     kind : of `RECIPES`
     settings : changes to the recipe ("loop.steps=1000", ...)
     sets : names of the sets to learn from and to be measured on; all if not given
@@ -214,7 +209,9 @@ def train_classifier(
     """
     from spartito.training.commands import override
 
-    pair, output = _pair(pair), Path(output)
+    if len(pair) != 2:
+        raise ParameterError(f"a pair is two of {', '.join(GENRES)}, not {','.join(pair)}")
+    pair, output = pair_of(*pair), Path(output)
     if kind not in RECIPES:
         raise ParameterError(f"a genre classifier is one of {', '.join(RECIPES)}, not {kind!r}")
     recipe = override(RECIPES[kind], settings)
@@ -277,6 +274,7 @@ def train_classifier(
         "metrics": {
             "validation": {"accuracy": round(100 * float((logits.argmax(1) == labels).float().mean()), 2)},
             "test": measured(network, *kept["test"]),
+            "different test phrases": len({roll.tobytes() for roll in kept["test"][0].bool().numpy()}),
         },
     }
     write_run(output, state, config)
