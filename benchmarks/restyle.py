@@ -17,10 +17,11 @@ bars. `--pieces` whole pieces of each genre follow. Engines:
 JUDGES holds the evaluation judges (`benchmarks/genre_judges.py`), `<a>-<b>`: they learned from sets that nothing else
 has seen, on onsets alone, with genres matched in density. RUNS holds runs of `spartito train genre-classifier`,
 `<a>-<b>-<kind>`: `independent` learned from works that no generator or engine learned from, `published`, the paper's
-(or `shipped`, a narrower one), from those they learned from. *Success*: phrases taken for their own genre before and for the target after. S is the
-strength of the direction, with the cycle (the result restyled back). A figure of success is to be read with three
-others: how many of the phrases are known for what they are (`known`), the success of `real`, and what is kept of the
-piece (`evaluation.style`).
+(or `shipped`, a narrower one), from those they learned from.
+
+*Success*: phrases taken for their own genre before and for the target after. S is the strength of the direction, with
+the cycle (the result restyled back). A figure of success is to be read with three others: how many of the phrases are
+known for what they are (`known`), the success of `real`, and what is kept of the piece (`evaluation.style`).
 """
 
 from __future__ import annotations
