@@ -1,4 +1,7 @@
-"""Training and testing the CycleGAN of a pair of genres, as functions: `spartito train genre-pair` and `genre-test` call them."""
+"""Training and testing the CycleGAN of a pair of genres, as functions.
+
+`spartito train genre-pair` and `genre-test` call them.
+"""
 
 from __future__ import annotations
 
