@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ import pytest
 from restyling import piece as a_piece
 from spartito.analysis.beats import beats_from_tempo_map
 from spartito.errors import ModelError
+from spartito.notes.attributes import level_of
 from spartito.style.engines import StyleWish
-from spartito.style.idiom import open_idiom, planned, rewritten_bars, tidied
+from spartito.style.idiom import IdiomEngine, open_idiom, planned, rewritten_bars, tidied
 from spartito.style.transfer import prepare
 
 torch = pytest.importorskip("torch")
@@ -108,3 +109,19 @@ def test_what_cannot_be_played_goes():
 def test_weights_of_something_else_are_refused():
     with pytest.raises(ModelError, match="holds no idiom model"):
         open_idiom("tokens")
+
+
+def test_density_is_that_of_the_source_window_by_window(engine):
+    notes = a_piece(16)
+    full = prepare(notes, beats_from_tempo_map(notes))
+    rows = np.concatenate([np.flatnonzero(full.notes[:, 0] < 128), np.flatnonzero(full.notes[:, 0] >= 128)[::9]])
+    thin = replace(full, grid=full.grid.select(rows), melody=full.melody[rows], bass=full.bass[rows])
+    levels = engine.asked(thin, StyleWish("pop", "jazz"), planned(thin, 1.0))
+    assert (levels[:, 0] == 2).all() and not levels[:, 2:].any()
+    beats = np.array([(full.notes[:, 0] < 64).sum() / 16])  # notes per beat of the first window
+    assert levels[0, 1] == level_of("density", beats)[0]
+    assert levels[-1, 1] == 1  # few notes are left at the end
+    asked = IdiomEngine(engine.writer, controls={"density": 4}).asked(
+        full, StyleWish("pop", "jazz"), planned(full, 1.0)
+    )
+    assert (asked[:, 1] == 4).all()

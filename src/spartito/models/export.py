@@ -89,6 +89,30 @@ def write_graph(module, example, path: Path, *, inputs, outputs, dynamic) -> Non
         temporary.write_bytes(graph.SerializeToString())
 
 
+def write_graphs(graphs: dict[str, tuple], network, state: dict, folder: Path, config: dict, *, lengths=None) -> Path:
+    """A network with several graphs as `folder`: weights once, each graph, `config`. Returns `folder`.
+
+    Parameters
+    ----------
+    graphs : dict
+        File -> (class, inputs by name, names of the outputs). The first class has all weights of `state`.
+    network
+        What the classes are made with.
+    lengths : dict, optional
+        Name of an input or output -> its axes of varying length beside the first, which always is ({4: "notes"}).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, (name, (kind, example, outputs)) in enumerate(graphs.items()):
+        module = kind(network)
+        module.load_state_dict(state)
+        if i == 0:
+            write_weights(module, folder)
+        axes = {part: {0: "windows", **(lengths or {}).get(part, {})} for part in (*example, *outputs)}
+        write_graph(module, tuple(example.values()), folder / name, inputs=list(example), outputs=outputs, dynamic=axes)
+    write_config(config, folder)
+    return folder
+
+
 def read_run(source: str | os.PathLike, config: dict | None = None) -> tuple[dict, dict]:
     """`config.json` of a run or a folder of weights, with the entries of `config` in it, and its weights in float32.
 

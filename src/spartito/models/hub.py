@@ -22,7 +22,7 @@ __all__ = ["FETCHABLE", "ModelInfo", "fetchable_models", "find_model", "list_mod
 WEIGHTS = Path(__file__).parent.parent / "weights"
 GRAPHS = ("model.onnx", "prompt.onnx", "step.onnx", "keys.onnx", "detail.onnx")
 GRAPHS += ("generator.onnx", "classifier.onnx", "judge.onnx")
-FILES = ("config.json", "model.safetensors", *GRAPHS, "README.md", "generation_config.json")
+FILES = ("config.json", "model.safetensors", *GRAPHS, "statistics.safetensors", "README.md", "generation_config.json")
 PICKLE = "pytorch_model.bin"  # only where there is no model.safetensors; read by torch without running what it holds
 FETCHABLE = {  # weights that others published in the layout of `transformers`, by the `model_type` of their config.json
     "pop2piano": {

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from spartito.models.export import read_run, write_config, write_graph, write_weights
+from spartito.models.export import read_run, write_graphs
 from spartito.models.idiom import TONES, Idiom, IdiomConfig, Known
 from spartito.models.idiom_tokens import END, HEARD, SIZES, WINDOW
 
@@ -57,22 +57,10 @@ def export_idiom(source: str | os.PathLike, output: str | os.PathLike, *, config
     config : dict, optional
         Entries that replace those of the source's `config.json` (name, licence, metrics ...).
     """
-    output = Path(output)
     settings, state = read_run(source, config)
     network = IdiomConfig.from_dict(settings["network"])
-    output.mkdir(parents=True, exist_ok=True)
-    for i, (name, (kind, example, outputs)) in enumerate(_graphs(network).items()):
-        module = kind(network)
-        module.load_state_dict(state)
-        if i == 0:
-            write_weights(module, output)
-        axes = {part: {0: "windows"} for part in (*example, *outputs)}
-        if "past" in example:
-            axes |= {"tokens": {0: "windows", 1: "new"}, "past": {0: "windows", 4: "notes"}}
-            axes |= {"past_after": {0: "windows", 4: "notes_after"}}
-        write_graph(module, tuple(example.values()), output / name, inputs=list(example), outputs=outputs, dynamic=axes)
-    write_config(settings, output)
-    return output
+    lengths = {"tokens": {1: "new"}, "past": {4: "notes"}, "past_after": {4: "notes_after"}}
+    return write_graphs(_graphs(network), network, state, Path(output), settings, lengths=lengths)
 
 
 def _graphs(c: IdiomConfig) -> dict[str, tuple]:

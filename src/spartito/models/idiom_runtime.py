@@ -29,6 +29,7 @@ import numpy as np
 from spartito.models.cover_tokens import KEYS
 from spartito.models.hub import ModelInfo
 from spartito.models.idiom_tokens import (
+    CONTROLS,
     END,
     MASK,
     NO_KEY,
@@ -45,7 +46,7 @@ from spartito.models.idiom_tokens import (
 from spartito.models.runtime import open_graph
 from spartito.models.token_runtime import thrown
 
-__all__ = ["GRAPHS", "IdiomWriter", "Sheet"]
+__all__ = ["GRAPHS", "STRETCH", "IdiomWriter", "Sheet"]
 
 GRAPHS = ("model.onnx", "step.onnx", "keys.onnx", "detail.onnx")
 STRETCH = WINDOW // 2  # steps written at once, and steps before them that are told
@@ -70,8 +71,8 @@ class Sheet:
         Grid notes of the accompaniment that stand outside of them.
     bars : np.ndarray, shape=(steps,), int
         Number of the bar of each step.
-    controls : np.ndarray, shape=(5,), int
-        Levels in the order of `idiom_tokens.CONTROLS`, 0 free.
+    controls : np.ndarray, shape=(m, 5) or (5,), int
+        Levels in the order of `idiom_tokens.CONTROLS`, 0 free; of each stretch or of all.
     temperature, top_p : float
     seed : int
     """
@@ -134,7 +135,9 @@ class _Windows:
         self.base = np.maximum(spans[:, 0] - STRETCH, 0)  # first step of the window
         self.first, self.limit = spans[:, 0] - self.base, spans[:, 1] - self.base
         rows = np.concatenate([windows_of(sheet.rows, [base]) for sheet, base in zip(sheets, self.base)])
-        controls = np.array([sheet.controls for sheet in sheets], dtype=np.int64)
+        controls = np.array(
+            [np.broadcast_to(s.controls, (len(s.spans), len(CONTROLS)))[turn] for s in sheets], dtype=np.int64
+        )
         self.guided = bool(model.guidance != 1.0 and controls.any())
         twice = 2 if self.guided else 1
         told = {

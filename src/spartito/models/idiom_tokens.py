@@ -25,6 +25,7 @@ from spartito.analysis.note_chords import QUALITIES, TONES, TRIAD, ChordTrack
 from spartito.errors import ParameterError
 from spartito.models.cover_tokens import DURATIONS, KEYS, LOWEST_KEY, STEPS, VELOCITIES, nearest_duration
 from spartito.models.cover_tokens import nearest_velocity as nearest_level
+from spartito.style.engines import GENRES
 
 __all__ = [
     "COLUMNS",
@@ -50,7 +51,6 @@ AHEAD = 16  # steps behind them of which it knows the tune and the chords
 HEARD = WINDOW + AHEAD
 END = WINDOW  # the position of the mark that closes a window
 
-GENRES = ("classic", "jazz", "pop")
 CONTROLS = ("genre", "density", "register", "polyphony", "pattern")  # those of `notes.attributes` but the first
 LEVELS = (len(GENRES), 5, 5, 5, 6)  # highest level of each; 0 leaves it free
 
@@ -85,8 +85,8 @@ def lines(tune: np.ndarray, chords: ChordTrack, positions: np.ndarray, *, steps:
     -------
     np.ndarray, shape=(steps, 9), int64
         Columns as in `COLUMNS`: state of the tune (0 silent, 1 struck, 2 held), its key, root of the chord, quality,
-        bass and tonic above the root (12 more in minor), step in the bar, 1 beyond the end, tones above the root as
-        bits.
+        bass and tonic above the root (12 more in minor), step in the bar (15 from the sixteenth on), 1 beyond the end,
+        tones above the root as bits.
     """
     beat = np.arange(steps) // STEPS
     if steps and (len(chords) <= beat[-1] or len(positions) <= beat[-1]):

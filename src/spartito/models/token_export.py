@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spartito.models.arranger_export import ears
 from spartito.models.cover_tokens import CORE, END, FRAMES, KEYS, WINDOW, WINDOW_BEATS
-from spartito.models.export import read_run, write_config, write_graph, write_weights
+from spartito.models.export import read_run, write_graphs
 from spartito.models.token_cover import CHANNELS, CHORD, TokenCover, TokenCoverConfig
 
 __all__ = ["export_tokens"]
@@ -53,22 +53,11 @@ def export_tokens(source: str | os.PathLike, output: str | os.PathLike, *, confi
     config : dict, optional
         Entries that replace those of the source's `config.json` (name, licence, metrics ...).
     """
-    output = Path(output)
     settings, state = read_run(source, config)
     network = TokenCoverConfig.from_dict(settings["network"])
-    output.mkdir(parents=True, exist_ok=True)
-    for i, (name, (kind, example, outputs)) in enumerate(_graphs(network).items()):
-        module = kind(network)
-        module.load_state_dict(state)
-        if i == 0:
-            write_weights(module, output)
-        axes = {part: {0: "windows"} for part in (*example, *outputs)}
-        axes |= {part: {0: "windows", 4: "notes"} for part in ("past",) if part in example}
-        axes |= {part: {0: "windows", 4: "notes_after"} for part in ("past_after",) if part in outputs}
-        names = {"inputs": list(example), "outputs": outputs, "dynamic": axes}
-        write_graph(module, tuple(example.values()), output / name, **names)
-    write_config(settings | {"transcriber": ears()}, output)
-    return output
+    lengths = {"past": {4: "notes"}, "past_after": {4: "notes_after"}}
+    settings |= {"transcriber": ears()}
+    return write_graphs(_graphs(network), network, state, Path(output), settings, lengths=lengths)
 
 
 def _graphs(c: TokenCoverConfig) -> dict[str, tuple]:

@@ -28,8 +28,10 @@ import numpy as np
 from spartito.analysis.note_chords import ChordTrack
 from spartito.errors import ModelError
 from spartito.models.hub import find_model
-from spartito.models.idiom_runtime import IdiomWriter, Sheet
-from spartito.models.idiom_tokens import CONTROLS, DETAILS, STEPS, lines, simplified
+from spartito.models.idiom_runtime import STRETCH, IdiomWriter, Sheet
+from spartito.models.idiom_tokens import CONTROLS, DETAILS, STEPS, WINDOW, lines, simplified
+from spartito.notes.attributes import CONTROLS as MEASURED
+from spartito.notes.attributes import controls_of_windows
 from spartito.notes.phrases import LEFT_HAND, RIGHT_HAND
 from spartito.notes.skyline import skyline
 from spartito.style.engines import GENRES, IDIOM, Progress, StylePiece, StyleWish, Written, check_genre
@@ -43,6 +45,7 @@ LONG = 8  # bars from which an answer is two of them
 LONGEST_SPAN = 32  # steps that the writer writes at once
 REACH = 16  # semitones between the outer keys of one hand at one stroke: a tenth
 FINGERS = 5
+FOLLOWED = ("density",)
 DRAWN = 0.7  # temperature of the chords of further candidates
 SHORTEST_BAR = 4  # steps of a bar that is worth writing
 
@@ -92,7 +95,10 @@ class IdiomEngine:
     feel : FeelStatistics, optional
         Without them nothing swings but what the model writes so.
     controls : dict
-        Levels of `idiom_tokens.CONTROLS` to ask for, all but the genre free by default.
+        Levels of `idiom_tokens.CONTROLS` to ask for.
+    follow : tuple of str
+        Controls whose levels are those of the source, window by window: a full chorus stays fuller than its verse.
+        All others but the genre are free.
     """
 
     name, needs_source, keeps_melody = IDIOM, False, True
@@ -104,9 +110,10 @@ class IdiomEngine:
         feel: FeelStatistics | None = None,
         *,
         controls: dict[str, int] | None = None,
+        follow: tuple[str, ...] = FOLLOWED,
     ):
         self.writer, self.harmony, self.feel = writer, harmony, feel
-        self.controls = dict(controls or {})
+        self.controls, self.follow = dict(controls or {}), follow
 
     def check(self, target: str, source: str | None = None) -> None:
         """All genres are served, from any other."""
@@ -120,7 +127,7 @@ class IdiomEngine:
         kept = piece.notes[stays]
         swings = piece.melody & anew if "melody" not in wish.keep else np.zeros(len(anew), dtype=bool)
         tune = self.felt(piece, wish, piece.notes, piece.melody, swings, piece.grid.place).notes[piece.melody]
-        controls = np.array([1 + GENRES.index(wish.target), *(self.controls.get(name, 0) for name in CONTROLS[1:])])
+        controls = self.asked(piece, wish, plan)
         harmonies = [self.chords(piece, tune, wish, number) for number in range(wish.candidates)]
         sheets = [
             Sheet(
@@ -151,6 +158,24 @@ class IdiomEngine:
             accent = np.where(may_move, felt.accent, 0.0)
             found.append(Written(felt.notes[order], felt.place[order], accent[order], figures))
         return found
+
+    def asked(self, piece: StylePiece, wish: StyleWish, plan: Plan) -> np.ndarray:
+        """(spans, 5) levels of `idiom_tokens.CONTROLS` for each stretch."""
+        levels = np.zeros((len(plan.spans), len(CONTROLS)), dtype=np.int64)
+        levels[:, 0] = 1 + GENRES.index(wish.target)
+        if self.follow:
+            first = np.maximum(plan.spans[:, 0] - STRETCH, 0)
+            low, high = np.searchsorted(piece.notes[:, 0], [first, first + WINDOW])
+            window = np.repeat(np.arange(len(first)), high - low)
+            row = np.arange(len(window)) - np.repeat(np.cumsum(high - low) - high, high - low)
+            notes = piece.notes[row].copy()
+            notes[:, 0] -= first[window]
+            measured = controls_of_windows(notes, window, len(first), np.clip(piece.steps - first, 1, WINDOW))
+            for name in self.follow:
+                levels[:, CONTROLS.index(name)] = measured[:, list(MEASURED).index(name)]
+        for name, level in self.controls.items():
+            levels[:, CONTROLS.index(name)] = level
+        return levels
 
     def chords(self, piece: StylePiece, tune: np.ndarray, wish: StyleWish, number: int) -> ChordTrack:
         """The chords of a candidate: the best ones for the first, draws for the others."""

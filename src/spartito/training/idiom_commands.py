@@ -35,7 +35,7 @@ def train_idiom(
 
     Parameters
     ----------
-    store : folder of `spartito train genre-store`
+    store : folder of `spartito train genre`
     cache : folder for the windows; by default `CACHE` beside the run
     init : a run or weights of an idiom model to start from
     settings : changes to the configuration ("loop.steps=1000", ...)
