@@ -83,7 +83,7 @@ def test_a_model_of_the_list_is_an_engine():
 
 def test_from_a_file_to_files(tmp_path, capfd):
     path = write_piece(tmp_path / "piece.mid", 8, drums=True)
-    status, out, err = run_cli(
+    status, _, err = run_cli(
         *(capfd, "restyle", path, "--to", "jazz", "--strength", "0.7", "--keep", "melody", "-f", "mid,csv"),
         *("--candidates", "2", "-o", tmp_path / "out"),
     )
