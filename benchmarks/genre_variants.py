@@ -26,8 +26,9 @@ from spartito.training.data.genre_store import open_store
 from spartito.training.genre_profiles import evenly
 
 sys.path.insert(0, str(Path(__file__).parent))
-from restyle import judges_of
+from restyle import judges_of, table
 
+NAMES = ("run", "direction")
 HEADS = {  # key: heading
     "success_evaluation": "success: evaluation judge",
     "success_independent": "independent",
@@ -44,7 +45,6 @@ HEADS = {  # key: heading
     "content_diff": "content diff",
     "empty": "empty",
 }
-PERCENT = ("success", "S_", "empty")
 
 
 def phrases(store: Path, genre: str, count: int) -> np.ndarray:
@@ -104,21 +104,6 @@ def rows_of(run: Path, sides: dict[str, np.ndarray], options) -> list[dict]:
     return rows
 
 
-def table(rows: list[dict]) -> str:
-    shown = {key: head for key, head in HEADS.items() if any(key in row for row in rows)}
-    lines = [f"| run | direction | {' | '.join(shown.values())} |", "|---" * (len(shown) + 2) + "|"]
-    for row in rows:
-        cells = [_cell(key, row.get(key)) for key in shown]
-        lines.append(f"| {row['run']} | {row['direction']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(key: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f} %" if key.startswith(PERCENT) else f"{value:.3f}" if "diff" in key else f"{value:.2f}"
-
-
 def main(arguments: list[str] | None = None) -> list[dict]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
@@ -133,8 +118,8 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     rows = []
     for run in options.runs:
         rows += rows_of(run, sides, options)
-        print(table(rows[-2:]).split("\n", 2)[2], file=sys.stderr, flush=True)
-    text = table(rows)
+        print(table(rows[-2:], columns=HEADS, heads=NAMES).split("\n", 2)[2], file=sys.stderr, flush=True)
+    text = table(rows, columns=HEADS, heads=NAMES)
     options.output.mkdir(parents=True, exist_ok=True)
     for name, content in (("variants.md", text), ("variants.json", json.dumps(rows, indent=1))):
         with atomic_path(options.output / name) as path:

@@ -3,10 +3,10 @@
     python benchmarks/restyle.py STORE --classifiers RUNS --judges JUDGES [--excerpts 24] [--bars 16] [--pieces 2]
         [--engines identity rule cyclegan idiom real] [--foreign FOREIGN] -o results
 
-STORE is a store of grid pieces (`spartito train genre --prepare`); its test split is used, whose works no generator,
-engine or classifier has seen. Excerpts of `--bars` bars are taken evenly over its sets and works, each is restyled as a
-user's file would be (`spartito.restyle`, strength 1, beats given) to both other genres, and cut into phrases of four
-bars. `--pieces` whole pieces of each genre follow. Engines:
+STORE is a store of grid pieces (`spartito train genre --asap ... --pop909 ...`); its test split is used, whose works no
+generator, engine or classifier has seen. Excerpts of `--bars` bars are taken evenly over its sets and works, each is
+restyled as a user's file would be (`spartito.restyle`, strength 1, beats given) to both other genres, and cut into
+phrases of four bars. `--pieces` whole pieces of each genre follow. Engines:
 
     identity   the phrases as they are
     rule       swing, sevenths and ninths, or their removal (`benchmarks/fixed_rule.py`): what must be beaten
@@ -81,7 +81,7 @@ COLUMNS = {  # key: heading
     "seam_density": "seam: density",
     "seam_chroma": "seam: chroma",
 }
-PERCENT = {key for key in COLUMNS if key.startswith(("known", "success", "strength", "prob", "empty"))}
+PERCENT = ("known", "success", "strength", "prob", "empty", "S_")  # what such keys begin with
 
 
 # -- pieces ---------------------------------------------------------------------------------------------------
@@ -265,13 +265,13 @@ def profiles_of(foreign: Path | None) -> dict[str, np.ndarray]:
 # -- tables ---------------------------------------------------------------------------------------------------
 
 
-def table(rows: list[dict]) -> str:
-    """Markdown; the best of the engines that make something is not marked: read all columns of a row."""
-    shown = {key: head for key, head in COLUMNS.items() if any(key in row for row in rows)}
-    lines = [f"| direction | engine | {' | '.join(shown.values())} |", "|---" * (len(shown) + 2) + "|"]
+def table(rows: list[dict], *, columns: dict[str, str] = COLUMNS, heads=("direction", "engine")) -> str:
+    """Markdown of the columns that any row has; `heads` are keys that name a row. Read all columns of a row."""
+    shown = {key: title for key, title in columns.items() if any(key in row for row in rows)}
+    lines = [f"| {' | '.join((*heads, *shown.values()))} |", "|---" * (len(shown) + len(heads)) + "|"]
     for row in rows:
-        cells = [_cell(key, row.get(key)) for key in shown]
-        lines.append(f"| {row['direction']} | {row['engine'].split('=')[0]} | {' | '.join(cells)} |")
+        cells = [*(str(row[head]).split("=")[0] for head in heads), *(_cell(key, row.get(key)) for key in shown)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -290,7 +290,7 @@ def means(rows: list[dict]) -> list[dict]:
 def _cell(key: str, value: float | None) -> str:
     if value is None or not np.isfinite(value):
         return "–"
-    return f"{100 * value:.1f} %" if key in PERCENT else f"{value:.2f}"
+    return f"{100 * value:.1f} %" if key.startswith(PERCENT) else f"{value:.3f}" if "diff" in key else f"{value:.2f}"
 
 
 def run(options, *, opened: dict) -> list[dict]:

@@ -20,8 +20,8 @@ from spartito.evaluation.style import (
     pair_profile,
     range_change,
     seams,
-    skyline,
     style_fit,
+    top_line,
 )
 
 
@@ -70,7 +70,7 @@ def test_chroma_in_windows_of_two_beats():
 
 def test_the_top_line():
     line = rolls((0, 8, 72), (2, 2, 60), (8, 2, 64), (8, 2, 60), (12, 2, 48))
-    step, column = np.nonzero(skyline(line)[0])
+    step, column = np.nonzero(top_line(line)[0])
     assert list(zip(step, column + 24)) == [(0, 72), (8, 64), (12, 48)]  # the C at 2 lies under a note that sounds
 
 

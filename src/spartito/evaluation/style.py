@@ -61,8 +61,8 @@ __all__ = [
     "pair_profile",
     "range_change",
     "seams",
-    "skyline",
     "style_fit",
+    "top_line",
 ]
 
 ONSET, SOUND = 0, 1  # channels
@@ -86,7 +86,7 @@ def compare(reference: np.ndarray, estimate: np.ndarray, *, target=None, source=
     target, source : np.ndarray, shape=(8, 41), optional
         Mean pair profiles (`genre_profile`) of the genre aimed at and of the one left; without them no style_fit.
     tune : np.ndarray, shape=(n, steps, 84), bool, optional
-        Onsets of the tune, where it is known; default: `skyline(reference)`.
+        Onsets of the tune, where it is known; default: `top_line(reference)`.
     """
     _alike(reference, estimate)
     measures = {
@@ -118,8 +118,8 @@ def chroma_similarity(reference: np.ndarray, estimate: np.ndarray) -> np.ndarray
     return _ratio(cosine.sum(axis=1), counted)
 
 
-def skyline(rolls: np.ndarray) -> np.ndarray:
-    """(n, steps, 84) bool: onsets over which nothing sounds."""
+def top_line(rolls: np.ndarray) -> np.ndarray:
+    """(n, steps, 84) bool: onsets over which nothing sounds. `notes.skyline` leaves out what is no tune of them."""
     sounding = (rolls[:, SOUND] > 0) | (rolls[:, ONSET] > 0)
     top = KEYS - 1 - sounding[:, :, ::-1].argmax(axis=2)  # (n, steps); of silence the highest key, never an onset
     return (rolls[:, ONSET] > 0) & (np.arange(KEYS) == top[:, :, None])
@@ -129,7 +129,7 @@ def melody_recall(
     reference: np.ndarray, estimate: np.ndarray, *, strict: bool = False, reach: int = 0, tune=None
 ) -> np.ndarray:
     """(n,) share of the tune's onsets that are struck, in any octave unless `strict`, up to `reach` steps off."""
-    tune = skyline(reference) if tune is None else np.asarray(tune, dtype=bool)
+    tune = top_line(reference) if tune is None else np.asarray(tune, dtype=bool)
     struck = estimate[:, ONSET] > 0
     if not strict:
         tune, struck = _classes(tune) > 0, _classes(struck) > 0
