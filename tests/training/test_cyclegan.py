@@ -16,7 +16,7 @@ from spartito.errors import ModelError, ParameterError  # noqa: E402
 from spartito.training import cyclegan as job  # noqa: E402
 from spartito.training import cyclegan_losses as losses  # noqa: E402
 from spartito.training.cyclegan_guides import CountGuide, Guides, misled  # noqa: E402
-from spartito.training.data.genre_store import GridPiece, write_set  # noqa: E402
+from spartito.training.data.genre_store import GridPiece, open_store, write_set  # noqa: E402
 from spartito.training.genre_training import open_run, parse_pair, recipe_of, test_genre, train_genre  # noqa: E402
 
 TINY = job.CONFIGS["fixed", "tiny"]
@@ -317,8 +317,6 @@ def run(store, tmp_path_factory):
 
 
 def test_batches_depend_on_their_index_alone(store):
-    from spartito.training.data.genre_store import open_store
-
     genres = {name: open_store(store, name, "train") for name in ("classic", "pop")}
     first, per_epoch = job.batches(genres, ("classic", "pop"), TINY)
     second, _ = job.batches(genres, ("classic", "pop"), TINY)
@@ -328,6 +326,19 @@ def test_batches_depend_on_their_index_alone(store):
         assert all(torch.equal(one[k], other[k]) for k in one)
     published, _ = job.batches(genres, ("classic", "pop"), job.CONFIGS["published", "tiny"])
     assert published(0)["a"].shape == published(0)["noise"].shape == (4, 1, 64, 84)
+
+
+def test_sets_and_works_count_alike(tmp_path):
+    """A set of one work in two versions, and a set of two works: chances by set, then by work."""
+    notes = np.array([[4 * i, 2, 60, 64, 0] for i in range(16)])
+    place, region = notes[:, 0].astype(float), np.array([[0, 64]])
+    first = [GridPiece(f"v{i}", "one", notes, place, region) for i in range(2)]
+    second = [GridPiece(name, name, notes, place, region) for name in ("two", "three")]
+    for name, pieces in (("a", first), ("b", second)):
+        write_set(tmp_path, "jazz", name, pieces, split=lambda _: "train")
+    pieces = open_store(tmp_path, "jazz", "train")
+    chances = job.even_chances(pieces, pieces.windows())
+    np.testing.assert_allclose(chances, [0.25, 0.25, 0.25, 0.25])
 
 
 def test_a_run_logs_everything_and_can_be_opened(run):

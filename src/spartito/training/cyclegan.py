@@ -127,7 +127,7 @@ class GenreRecipe:
     hop: int = 16
     """Steps between the beginnings of phrases; 64: they do not overlap, as published."""
     even: bool = True
-    """Every work is drawn equally often, not every phrase."""
+    """Every set is drawn equally often, in it every work; else every phrase."""
 
     @property
     def published(self) -> bool:
@@ -278,8 +278,9 @@ def batches(
 ) -> tuple[Callable[[int], dict[str, Tensor]], int]:
     """Batches from their index, and how many make an epoch.
 
-    Of each genre the same number of windows makes an epoch, that of the smaller one, shuffled anew in every epoch.
-    `even`: works with many versions do not count more. `m`: music for the extra discriminators.
+    Of each genre the same number of windows makes an epoch, that of the smaller one, drawn anew in every epoch: each
+    once, or, when `even`, by chances.
+    `m`: music for the extra discriminators.
     """
     mixed = {"base": (), "partial": pair, "full": tuple(genres)}[recipe.network.model]
     windows = {name: genres[name].windows(hop=recipe.hop) for name in {*pair, *mixed}}
@@ -294,9 +295,9 @@ def batches(
             for key in [key for key in orders if key[:2] == (name, number)]:
                 del orders[key]
             random = np.random.default_rng([recipe.loop.seed, epoch, number])
-            chances = genres[name].weights(windows[name]) if recipe.even else None
+            chances = even_chances(genres[name], windows[name]) if recipe.even else None
             few = min(per_epoch * recipe.batch, len(windows[name]))
-            orders[name, number, epoch] = random.choice(len(windows[name]), size=few, replace=False, p=chances)
+            orders[name, number, epoch] = random.choice(len(windows[name]), size=few, replace=recipe.even, p=chances)
         return orders[name, number, epoch]
 
     def phrases(name: str, index: int, number: int, count: int) -> np.ndarray:
@@ -324,6 +325,14 @@ def batches(
         return tensors
 
     return batch_at, per_epoch
+
+
+def even_chances(pieces: GenrePieces, windows: np.ndarray) -> np.ndarray:
+    """(w,) chances of windows, sum 1: sets count alike, and works in their set, however many phrases they have."""
+    weight = pieces.weights(windows)
+    _, number = np.unique(pieces.sets[windows[:, 0]], return_inverse=True)
+    share = np.bincount(number, weight)
+    return weight / share[number] / len(share)
 
 
 # -- the game -------------------------------------------------------------------------------------------------------
