@@ -32,7 +32,7 @@ from spartito.style.engines import GENRES
 from spartito.style.harmony import KINDS, MODES, PLACES, SCALES, STATES, HarmonyStatistics, tune_chroma
 from spartito.training.data.genre_store import TUNE, UNKNOWN, GenrePieces, open_store
 
-__all__ = ["Lesson", "harmony_statistics", "learn_harmony", "lessons", "train_harmony"]
+__all__ = ["Lesson", "all_lessons", "learn_harmony", "lessons", "train_harmony"]
 
 STEPS = 4  # of a beat
 SETS = {"classic": ("asap-scores",), "jazz": ("wjazzd", "pijama"), "pop": ("pop909",)}
@@ -184,8 +184,8 @@ def _shares(counts: Counts) -> dict[str, np.ndarray]:
     }
 
 
-def harmony_statistics(store: Path, *, limit: int | None = None, report: Report = print) -> HarmonyStatistics:
-    """Statistics of the train split of a store; `limit` stretches of each genre and set, all if not given."""
+def all_lessons(store: Path, *, limit: int | None = None, report: Report = print) -> dict[str, list[Lesson]]:
+    """Lessons of every genre in the train split of a store; `limit` stretches of each set, all if not given."""
     given: dict[str, list[Lesson]] = {}
     for genre, names in SETS.items():
         there = [name for name in names if Path(store, genre, "train", f"{name}.npz").exists()]
@@ -196,16 +196,18 @@ def harmony_statistics(store: Path, *, limit: int | None = None, report: Report 
             f"{genre}: {len(found)} stretches in 4/4 of {', '.join(there)}, {sum(len(x.track) for x in found)} beats"
         )
         given[genre] = found
-    return learn_harmony(given)
+    return given
 
 
 def train_harmony(store: Path, output: Path, *, limit: int | None = None, report: Report = print) -> Path:
-    """Learn harmony and feel from a store and write them, as float16 arrays, to one file of safetensors."""
+    """Learn harmony, feel and accompaniments from a store; write them as arrays to one file of safetensors."""
     from safetensors.numpy import save
 
+    from spartito.training.accompany import learn_comping
     from spartito.training.feel import feel_statistics
 
-    arrays = harmony_statistics(store, limit=limit, report=report).to_arrays()
+    given = all_lessons(store, limit=limit, report=report)
+    arrays = learn_harmony(given).to_arrays() | learn_comping(given).to_arrays()
     arrays |= feel_statistics(store, report=report).to_arrays()
     with atomic_path(Path(output)) as temporary:
         temporary.write_bytes(save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
