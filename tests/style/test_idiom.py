@@ -9,10 +9,11 @@ import pytest
 
 from restyling import piece as a_piece
 from spartito.analysis.beats import beats_from_tempo_map
+from spartito.analysis.note_chords import ChordTrack
 from spartito.errors import ModelError
 from spartito.notes.attributes import level_of
 from spartito.style.engines import StyleWish
-from spartito.style.idiom import IdiomEngine, open_idiom, planned, rewritten_bars, tidied
+from spartito.style.idiom import IdiomEngine, open_idiom, planned, rewritten_bars, tidied, until_foreign
 from spartito.style.transfer import prepare
 
 torch = pytest.importorskip("torch")
@@ -104,6 +105,13 @@ def test_what_cannot_be_played_goes():
     )
     found = tidied(written, tune, kept, 32)
     assert found[:, :3].tolist() == [[0, 16, 50], [30, 2, 40]]
+
+
+def test_a_note_ends_where_it_does_not_belong():
+    """C major, then two beats of G major: a C struck before ends there, a G and a D struck in it do not."""
+    chords = ChordTrack(np.array([0, 0, 7, 7]), np.zeros(4, dtype=int), np.array([0, 0, 7, 7]))
+    written = np.array([(2, 14, 60, 60, 0), (2, 14, 67, 60, 0), (9, 7, 60, 60, 0), (4, 2, 60, 60, 0)])
+    assert until_foreign(written, chords)[:, 1].tolist() == [6, 14, 7, 2]
 
 
 def test_weights_of_something_else_are_refused():

@@ -13,7 +13,8 @@ Strength
     chords of the rewritten bars go the further from the source the greater the strength.
 
 What holds whatever the model draws: the tune lies on top; no bar that had notes is empty; nothing sounds beyond the end
-of the piece; a key is struck again only after it was released; a hand does not stretch beyond a tenth at one stroke.
+of the piece, or on into a chord that it does not belong to; a key is struck again only after it was released; a hand
+does not stretch beyond a tenth at one stroke.
 
 Source: see `models/idiom.py`. Answers of two bars are what improvisers trade.
 """
@@ -145,7 +146,7 @@ class IdiomEngine:
         found = []
         for harmony, table in zip(harmonies, self.writer.write(sheets, progress=progress)):
             new = table[plan.anew[plan.bars[np.minimum(table[:, 0], piece.steps - 1)]]]
-            new = tidied(new, tune, kept, piece.steps)
+            new = tidied(until_foreign(new, harmony), tune, kept, piece.steps)
             notes = np.concatenate([new, kept, tune])
             is_tune = np.arange(len(notes)) >= len(new) + len(kept)
             may_move = np.concatenate(
@@ -156,7 +157,7 @@ class IdiomEngine:
             figures = {"chords_changed": round(_changed(harmony, piece.chords), 3)}
             order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
             accent = np.where(may_move, felt.accent, 0.0)
-            found.append(Written(felt.notes[order], felt.place[order], accent[order], figures))
+            found.append(Written(felt.notes[order], felt.place[order], accent[order], figures, hands=True))
         return found
 
     def asked(self, piece: StylePiece, wish: StyleWish, plan: Plan) -> np.ndarray:
@@ -296,6 +297,25 @@ def tidied(written: np.ndarray, tune: np.ndarray, kept: np.ndarray, steps: int) 
     following[order] = until
     written[:, 1] = np.minimum(written[:, 1], np.maximum(following[: len(written)] - written[:, 0], 1))
     return written
+
+
+def until_foreign(written: np.ndarray, chords: ChordTrack) -> np.ndarray:
+    """Notes (k, 5) that end, at the latest, where a chord begins to which they do not belong."""
+    beats = len(chords)
+    if beats == 0 or len(written) == 0:
+        return written
+    begins = np.zeros(beats, dtype=bool)
+    begins[chords.starts] = True
+    foreign = ~chords.tones() & (begins & (chords.root >= 0))[:, None]  # (beats, 12)
+    beat = np.where(foreign, np.arange(beats)[:, None], beats)
+    following = np.full((beats + 1, 12), beats)
+    following[:-1] = np.minimum.accumulate(beat[::-1], axis=0)[::-1]  # the first such beat from each beat on
+    at = np.minimum(written[:, 0] // STEPS + 1, beats)
+    until = following[at, written[:, 2] % 12]
+    found = written.copy()
+    length = np.where(until < beats, STEPS * until - written[:, 0], written[:, 1])
+    found[:, 1] = np.minimum(written[:, 1], length)
+    return found
 
 
 def _held(others: np.ndarray, written: np.ndarray) -> np.ndarray:

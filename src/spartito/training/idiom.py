@@ -42,7 +42,7 @@ __all__ = ["CONFIGS", "IdiomRecipe", "batches", "examples", "loss", "make_valida
 
 TOGETHER = 8  # batches that share out their windows by length
 FIELDS = ("position", "key", "hand", "duration", "velocity")
-SHARES = {"wjazzd": 0.08}  # of a genre's windows: solos whose chords we voiced ourselves teach little of voicing
+SHARES = {"wjazzd": 0.03}  # of a genre's windows: solos whose chords we voiced ourselves teach little of texture
 
 
 @dataclass(frozen=True)
