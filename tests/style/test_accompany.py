@@ -112,8 +112,10 @@ def test_a_pop_song_strides_in_jazz():
     low = written.notes[written.notes[:, 2] < 72]
     assert set((low[:, 0] % 16).tolist()) == {0, 4, 8, 12}
     opening = low[low[:, 0] < 16]
-    assert set((opening[:, 2] % 12).tolist()) == {0, 4, 7, 11}  # C, with the seventh of all chords there
-    assert (opening[opening[:, 0] % 8 == 0, 2] % 12 == 0).all()  # its root on 1 and 3
+    bass = set((opening[opening[:, 0] % 8 == 0, 2] % 12).tolist())
+    assert len(bass) == 1  # a root on 1 and 3
+    above = {int(p - min(bass)) % 12 for p in opening[:, 2]}
+    assert above in [set(tones) for tones in TONES.values() if len(tones) == 4]  # of a seventh chord
     top = written.notes[np.isin(written.notes[:, 2], source.notes[source.melody, 2])]
     assert {tuple(row) for row in source.notes[source.melody][:, :3].tolist()} <= {
         tuple(r) for r in top[:, :3].tolist()
