@@ -157,7 +157,7 @@ class IdiomEngine:
             figures = {"chords_changed": round(_changed(harmony, piece.chords), 3)}
             order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
             accent = np.where(may_move, felt.accent, 0.0)
-            found.append(Written(felt.notes[order], felt.place[order], accent[order], figures, hands=True))
+            found.append(Written(felt.notes[order], felt.place[order], accent[order], hands=True, figures=figures))
         return found
 
     def asked(self, piece: StylePiece, wish: StyleWish, plan: Plan) -> np.ndarray:
