@@ -31,13 +31,22 @@ import numpy as np
 
 from spartito.training.data.jazz_chords import JazzChord
 
-__all__ = ["COMP_HIGH", "COMP_LOW", "Feel", "accompaniment", "led", "voicings", "walking_bass"]
+__all__ = [
+    "COMP_HIGH",
+    "COMP_LOW",
+    "Feel",
+    "accompaniment",
+    "led",
+    "rhythm_section_offbeat",
+    "voicings",
+    "walking_bass",
+]
 
 COMP_LOW, COMP_HIGH = 50, 69  # MIDI numbers, D3 and A4: where a chord without its root sounds clear
 BASS_LOW, BASS_HIGH = 31, 52  # G1 and E3
 CENTRE = 60.0  # where the middle of a voicing wants to lie
 PULL = 0.6  # semitones of movement that a semitone of distance from there is worth
-FULL = 1.0  # semitones of movement that a voice more is worth
+FULL = 2.0  # semitones of movement that a voice more is worth
 ALTERED = ((4, 8, 10, 13), (4, 8, 10, 15))  # dominant into minor: flat thirteen, flat or sharp nine
 COLOURS: dict[str, tuple[tuple[int, int, int, int], ...]] = {  # third, fifth, seventh, ninth above the root
     "maj": ((4, 7, 9, 14),),
@@ -69,23 +78,31 @@ PATTERNS: tuple[tuple[tuple[int, ...], tuple[float, float, float]], ...] = (
     ((2, 5), (1.0, 1.5, 1.0)),  # Charleston, a beat late
     ((4, 7), (0.7, 1.2, 1.2)),  # Charleston, two beats late
     ((3, 7), (1.0, 2.0, 2.0)),  # on 'two and', 'four and'
-    ((7,), (0.7, 1.2, 2.0)),  # anticipation of the next bar alone
-    ((3,), (0.7, 1.0, 1.5)),
+    ((7,), (0.3, 0.5, 1.0)),  # anticipation of the next bar alone
+    ((3,), (0.3, 0.5, 1.0)),
     ((0, 4), (3.0, 1.5, 1.0)),  # minims
-    ((0,), (3.0, 1.0, 1.5)),  # a semibreve
-    ((0, 3, 6), (1.0, 1.0, 0.5)),
-    ((1, 4, 7), (0.7, 1.0, 0.4)),
-    ((2, 6), (0.5, 0.8, 0.5)),
-    ((0, 2, 4, 6), (1.0, 0.6, 0.1)),  # fours
-    ((), (0.3, 0.7, 1.5)),
+    ((0,), (1.5, 0.5, 0.7)),  # a semibreve
+    ((0, 3, 6), (2.0, 2.0, 1.0)),
+    ((1, 4, 7), (1.5, 2.0, 1.0)),
+    ((0, 3, 5), (1.0, 2.0, 1.0)),
+    ((2, 3, 6), (0.5, 1.0, 0.7)),
+    ((2, 6), (0.7, 0.8, 0.7)),
+    ((0, 3, 4, 7), (1.5, 1.5, 0.7)),  # the Charleston twice
+    ((0, 2, 4, 6), (2.0, 1.0, 0.2)),  # fours
+    ((0, 2, 3, 5, 7), (0.7, 0.7, 0.1)),
+    ((), (0.1, 0.3, 0.7)),
 )
 KEEP = 0.45  # chance that a bar keeps the pattern of the bar before
 SLOW, FAST = 100.0, 200.0  # beats per minute
 SECTION = 8  # bars of one texture
 TEXTURES = ("comp", "roots", "walk", "two")
-CHANCES = {"slow": (0.5, 0.2, 0.05, 0.25), "middle": (0.5, 0.15, 0.2, 0.15), "fast": (0.6, 0.2, 0.2, 0.0)}
+CHANCES = {"slow": (0.45, 0.15, 0.05, 0.35), "middle": (0.4, 0.1, 0.25, 0.25), "fast": (0.55, 0.1, 0.35, 0.0)}
 LOOSE = 0.012  # seconds, deviation of a stroke from its place
 ROLL = 0.006  # seconds, deviation of a note from its stroke
+
+
+STRAIGHT = 0.53  # beats
+SWING = (100.0, 160.0, 220.0, 300.0), (0.68, 0.66, 0.61, 0.54)  # beats per minute; place of the second quaver, beats
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,16 @@ class Feel:
     @property
     def pace(self) -> str:
         return "slow" if self.tempo < SLOW else "fast" if self.tempo >= FAST else "middle"
+
+
+def rhythm_section_offbeat(tempo: float, soloist: float) -> float:
+    """Where the rhythm section plays the second quaver of a beat, in beats.
+
+    Drummers swing in triplets at middle tempo and ever straighter the faster it goes, soloists less: A. Friberg,
+    A. Sundström, 'Swing ratios and ensemble timing in jazz performance' (Music Perception 19(3), 2002). Where the
+    soloist plays straight (before `STRAIGHT`), so does the rhythm section.
+    """
+    return 0.5 if soloist < STRAIGHT else float(np.interp(tempo, *SWING))
 
 
 # -- voicings -------------------------------------------------------------------------------------------------

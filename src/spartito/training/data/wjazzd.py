@@ -31,7 +31,7 @@ from spartito.errors import NotesError
 from spartito.notes.phrases import STEPS_PER_BEAT, nearest_step
 from spartito.training.data.genre_store import SPLITS, GridPiece, bar_regions, genre_split, on_steps, save_pieces
 from spartito.training.data.jazz_chords import JazzChord, chord_label, parse_chord
-from spartito.training.jazz_comping import Feel, accompaniment
+from spartito.training.jazz_comping import Feel, accompaniment, rhythm_section_offbeat
 
 __all__ = [
     "ChordSequence",
@@ -167,7 +167,7 @@ def _column(rows: list[dict[str, str]], name: str, *, missing: float = np.nan) -
 
 # -- pieces on the grid -----------------------------------------------------------------------------------------
 
-LOWEST_SOLO = 62  # MIDI number above which nine in ten notes of the right hand shall lie
+LOWEST_SOLO = 66  # MIDI number above which nine in ten notes of the right hand shall lie
 QUIET, LOUD = 58.0, 74.0  # dB that become the velocities 45 and 105
 NEAR = 0.2  # beats: what lies so near to a beat is meant to be on it
 LAG = (-0.05, 0.15)  # beats that a soloist is believed to play before or behind the band
@@ -212,7 +212,7 @@ def grid_solo(solo: Solo, *, seed: int = 0) -> GridPiece:
     tune = np.column_stack([place, stop, pitch, velocity])
 
     rng = np.random.default_rng([seed, *solo.name.encode()])
-    feel = Feel(tempo=solo.tempo, offbeat=offbeat_of(solo, lag=lag))
+    feel = Feel(solo.tempo, offbeat=rhythm_section_offbeat(solo.tempo, offbeat_of(solo, lag=lag)))
     regions = bar_regions(*_bars(positions, lengths))
     under = [np.zeros((0, 4))]
     for start, end in regions // STEPS_PER_BEAT:
