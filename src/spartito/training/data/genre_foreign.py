@@ -35,7 +35,15 @@ from spartito.notes.midi import read_midi
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import STEPS_PER_BEAT, nearest_step
 from spartito.notes.tempo import TempoMap
-from spartito.training.data.genre_store import GridPiece, bar_regions, genre_split, on_steps, save_pieces
+from spartito.training.data.duplicates import is_version_of, melody_runs
+from spartito.training.data.genre_store import (
+    GridPiece,
+    bar_regions,
+    genre_split,
+    on_steps,
+    open_store,
+    save_pieces,
+)
 from spartito.training.data.wjazzd import work_title
 
 __all__ = [
