@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -172,6 +172,9 @@ def score(
     time_signature: Metre = "",
     key: Key = None,
     pedal: Annotated[bool, typer.Option(help="Write pedal marks.")] = True,
+    swing: Annotated[
+        bool, typer.Option("--swing", help="Write swung eighths as straight ones, marked 'Swing'.")
+    ] = False,
     skip_existing: SkipExisting = False,
     jobs: Jobs = "1",
     as_json: Json = False,
@@ -181,7 +184,7 @@ def score(
     from spartito import outputs
     from spartito.notes.midi import MIDI_SUFFIXES
 
-    settings = score_settings(title, composer, tempo, time_signature, key, pedal)
+    settings = replace(score_settings(title, composer, tempo, time_signature, key, pedal), swing=swing)
     work(
         inputs,
         partial(outputs.score_file, settings=settings),

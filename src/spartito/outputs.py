@@ -97,6 +97,7 @@ class ScoreSettings:
     time_signature: tuple[int, int] | None = None
     key: int | None = None
     pedal: bool = True
+    swing: bool = False
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,7 @@ def _score(notes, settings: ScoreSettings, analysis):
         time_signature=settings.time_signature,
         key=settings.key,
         pedal=settings.pedal,
+        swing=settings.swing,
     )
 
 

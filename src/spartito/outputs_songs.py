@@ -35,7 +35,7 @@ from spartito.outputs import (
     sound_makers,
     write_all,
 )
-from spartito.outputs_style import RestyleSettings, open_style_engine
+from spartito.outputs_style import SWINGING, RestyleSettings, open_style_engine
 from spartito.outputs_style import check as check_style
 
 __all__ = [
@@ -396,7 +396,8 @@ def _cover_makers(source, notes, song, settings: CoverSettings, stems: Once) -> 
         plot_transcription(notes, path, audio=sound, analysis=song)
 
     makers = note_makers(notes) | {"png": picture}
-    makers |= {name: make for name, make in score_makers(notes, settings.score, song).items() if name != "mid"}
+    written = replace(settings.score, swing=settings.genre == SWINGING)
+    makers |= {name: make for name, make in score_makers(notes, written, song).items() if name != "mid"}
     if not settings.mix:
         return makers | sound_makers(notes, settings.sound)
     mixed = Once(lambda: _mixed(notes, settings.sound, stems))

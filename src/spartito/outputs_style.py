@@ -30,6 +30,7 @@ __all__ = [
     "ENDINGS",
     "RESTYLE_DEFAULTS",
     "RESTYLE_FORMATS",
+    "SWINGING",
     "RestyleSettings",
     "check",
     "open_style_engine",
@@ -41,6 +42,7 @@ __all__ = [
 RESTYLE_FORMATS = ("mid", "csv", *SCORE_FORMATS[:-1], "png", *SOUND_FORMATS)
 RESTYLE_DEFAULTS = ("mid", "csv", "musicxml", "pdf", "png", "wav")
 ENDINGS = tuple(f"_restyle_{genre}" for genre in GENRES)
+SWINGING = "jazz"  # the genre whose eighths are written straight
 WRITING = 0.5  # of the progress bar: where the notes are done and the files begin
 
 
@@ -175,7 +177,7 @@ def _details(result) -> dict:
 def _makers(result, settings: RestyleSettings) -> dict[str, Callable[[Path], object]]:
     notes = result.notes
     makers = note_makers(notes) | sound_makers(notes, settings.sound) | {"png": partial(_picture, result)}
-    scores = score_makers(notes, settings.score, result.beats)
+    scores = score_makers(notes, replace(settings.score, swing=result.target == SWINGING), result.beats)
     return makers | {name: make for name, make in scores.items() if name != "mid"}
 
 

@@ -300,3 +300,15 @@ def test_engines_by_name():
         open_engine("no-such-model")
     with pytest.raises(ParameterError, match="pop already"):
         pair_of("pop", "pop")
+
+
+def test_where_the_named_tune_rests_for_a_bar_the_top_line_is_the_tune():
+    notes = piece(6, tracks=True)
+    flute = notes.array["track"] == 0
+    silent = flute & (notes.onset > 3.9) & (notes.onset < 7.9)  # bars 3 and 4 of six
+    rest = notes.select(~silent)
+    song = prepare(rest, source_beats(rest)[0])
+    steps = song.notes[song.melody, 0]
+    tracks = rest.array["track"][song.grid.rows[song.melody]]
+    assert set(tracks[(steps >= 32) & (steps < 64)].tolist()) == {1}  # the strings
+    assert set(tracks[(steps < 32) | (steps >= 64)].tolist()) == {0}

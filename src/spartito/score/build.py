@@ -27,6 +27,7 @@ from spartito.score.chord_symbols import add_chord_symbols
 from spartito.score.notation import Bar
 from spartito.score.score import Score
 from spartito.score.spelling import Key, estimate_keys
+from spartito.score.swing import straightened
 from spartito.score.voices import separate_voices, written_ends
 
 __all__ = ["to_score"]
@@ -47,6 +48,7 @@ def to_score(
     key: int | None = None,
     chords=None,
     pedal: bool = True,
+    swing: bool = False,
 ) -> Score:
     """A piano score of performed notes.
 
@@ -70,6 +72,8 @@ def to_score(
         Written over the staff; those of `analysis` when not given, none for an empty sequence.
     pedal : bool
         Write pedal marks.
+    swing : bool
+        Write swung eighths as straight ones under the word 'Swing', if there are any.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def to_score(
         When partitura is not installed.
     """
     try:
-        import partitura.score  # noqa: F401
+        import partitura.score
     except ImportError as error:
         raise MissingExtraError("partitura", extra="score", purpose="a score") from error
     if key is not None and not -7 <= key <= 7:
@@ -88,6 +92,7 @@ def to_score(
     if len(played) == 0:
         raise NotesError("no notes: a score needs at least one pitched note")
     beats = _find_beats(notes, analysis, tempo_hint=tempo_hint, time_signature=time_signature)
+    played, swung = straightened(played, beats) if swing else (played, False)
     table = _quantized(played, beats)
     bars, shift = _bars(table, beats)
     _voices(table, bars)
@@ -106,6 +111,8 @@ def to_score(
         title=title if title is not None else notes.title,
         composer=composer if composer is not None else notes.composer,
     )
+    if swung:
+        score.part.add(partitura.score.ConstantTempoDirection("Swing", staff=1), 0)
     if chords is None:
         chords = getattr(analysis, "chords", ())
     add_chord_symbols(score.part, chords, beats, bars, shift=shift, keys=keys)

@@ -109,6 +109,8 @@ def _finish_part(part, source, etree) -> None:
             note = rest.getparent()
             if note.find("type") is None and note.findtext("duration") == str(length):
                 rest.set("measure", "yes")
+    for words in part.iter("words"):
+        words.getparent().getparent().set("placement", "above")
     write_accidentals(part, etree)
     place_harmonies(source, measures, starts, etree)
     for tempo in source.iter_all(ps.Tempo):

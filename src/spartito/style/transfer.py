@@ -291,7 +291,8 @@ def prepare(notes: Notes, beats: Beats, *, analysis=None) -> StylePiece:
 def _roles(notes: Notes, grid: Gridded, heard) -> tuple[np.ndarray, np.ndarray]:
     """(k,) bool each: which notes of the grid carry the tune, and the bass.
 
-    The tune is the line that an analysis heard, the tracks that say so, or what lies on top.
+    The tune is the line that an analysis heard, the tracks that say so (and where they rest for a bar, the top line),
+    or the top line.
     """
     order = np.argsort(grid.rows)
     hands = notes.array[grid.rows[order]].copy()
@@ -307,10 +308,24 @@ def _roles(notes: Notes, grid: Gridded, heard) -> tuple[np.ndarray, np.ndarray]:
         melody = role == MELODY
     elif sung and len(sung) < len(played):
         melody = np.isin(notes.array["track"][grid.rows], sung)
+        others = np.flatnonzero(_resting(grid.notes[melody], grid.steps)[grid.notes[:, 0]])
+        melody[others[skyline(grid.notes[others])]] = True
     else:
         melody = np.zeros(len(role), dtype=bool)
         melody[skyline(grid.notes)] = True
     return melody, (role == BASS) & ~melody
+
+
+def _resting(tune: np.ndarray, steps: int) -> np.ndarray:
+    """(steps + 1,) bool: a tune ((k, 5)) has rested for a bar, or will; somebody else has the word there."""
+    steps = max(steps, int((tune[:, 0] + tune[:, 1]).max(initial=0)))
+    change = np.bincount(tune[:, 0], minlength=steps + 2) - np.bincount(tune[:, 0] + tune[:, 1], minlength=steps + 2)
+    silent = np.concatenate([[False], np.cumsum(change)[: steps + 1] == 0, [False]])
+    edges = np.flatnonzero(np.diff(silent)).reshape(-1, 2)  # first step of each silence, and the one after it
+    resting = np.zeros(steps + 1, dtype=bool)
+    for first, last in edges[edges[:, 1] - edges[:, 0] >= BAR * STEPS_PER_BEAT]:
+        resting[first:last] = True
+    return resting
 
 
 def _known_chords(analysis, grid: Gridded):
