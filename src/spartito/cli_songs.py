@@ -120,7 +120,7 @@ def cover(
     genre_strength: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How far: 0 not at all, 1 all the way.")
     ] = 1.0,
-    genre_engine: Annotated[str | None, typer.Option(help="Who does it: cyclegan, idiom, or a model.")] = None,
+    genre_engine: Annotated[str | None, typer.Option(help="Who does it: cyclegan, idiom, comping, or a model.")] = None,
     mix: Annotated[bool, typer.Option("--mix", help="The sound has the song's vocals over the piano.")] = False,
     synth_only: Annotated[
         bool, typer.Option("--synth-only", help="Write nothing but the sound of the piano alone.")

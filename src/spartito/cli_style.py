@@ -52,7 +52,8 @@ def restyle(
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="0: the source itself; 1: all the way.")] = 1.0,
     keep: Annotated[str, typer.Option(help="Notes that stay as they are: melody, bass or melody,bass.")] = "",
     engine: Annotated[
-        str | None, typer.Option(help="cyclegan, idiom, or a model of `spartito models`; default: the better one.")
+        str | None,
+        typer.Option(help="cyclegan, idiom, comping, or a model of `spartito models`; default: the better one."),
     ] = None,
     candidates: Annotated[
         int, typer.Option(min=1, max=64, help="Try so often and take what is likest the genre, its harmony kept.")

@@ -7,8 +7,9 @@ Job
     velocities, a player's timing, tempo map, pedal, drums, tracks, notes that must stay, the choice among candidates.
 
 Engines
-    `cyclegan` (`style.windows`) turns windows of four bars with a cycle-consistent network, `idiom` (`style.idiom`)
-    writes the accompaniment of a tune and its chords anew. `open_engine` finds the one that is named.
+    `cyclegan` (`style.windows`) turns windows of four bars with a cycle-consistent network. The others keep the tune and
+    accompany it anew on other chords: `idiom` (`style.idiom`) with a sequence model that writes note by note, `comping`
+    (`style.accompany`) with bars that pianists of the genre have played. `open_engine` finds the one that is named.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from spartito.analysis.note_chords import ChordTrack
 
 __all__ = [
+    "COMPING",
     "CYCLEGAN",
     "ENGINES",
     "GENRES",
@@ -45,7 +47,7 @@ __all__ = [
 GENRES = ("classic", "jazz", "pop")
 PAIRS = (("classic", "jazz"), ("classic", "pop"), ("jazz", "pop"))  # A first
 KEEP = ("melody", "bass")
-CYCLEGAN, IDIOM = ENGINES = ("cyclegan", "idiom")
+CYCLEGAN, IDIOM, COMPING = ENGINES = ("cyclegan", "idiom", "comping")
 USUAL = CYCLEGAN  # who restyles when nobody is named
 
 Progress = Callable[[float], None]
@@ -202,7 +204,7 @@ def check_genre(genre: str) -> str:
 
 
 def open_engine(engine=None, *, device: str = "auto", threads: int = 0) -> StyleEngine:
-    """The engine of that name ("cyclegan", "idiom"; None: the usual one), of a model, or the engine itself.
+    """The engine of that name (one of `ENGINES`; None: the usual one), of a model, or the engine itself.
 
     A name of `spartito models`, a folder or a hub id gives the engine that runs this model.
 
@@ -218,6 +220,10 @@ def open_engine(engine=None, *, device: str = "auto", threads: int = 0) -> Style
         from spartito.style.idiom import open_idiom
 
         return open_idiom(device=device, threads=threads)
+    if engine == COMPING:
+        from spartito.style.accompany import open_comping
+
+        return open_comping()
     if hasattr(engine, "restyle"):
         return engine
     from spartito.models.hub import load_model
