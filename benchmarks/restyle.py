@@ -198,7 +198,7 @@ def transfer(engine: str, opened, excerpt: Excerpt, target: str, source: str, no
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        keep = engine.split("+")[1:]  # "idiom+melody"
+        keep = engine.partition("=")[0].split("+")[1:]  # "idiom+melody"
         return restyle(notes, to=target, genre=source, engine=opened, keep=keep, analysis=excerpt.beats, seed=SEED)
 
 
@@ -381,7 +381,13 @@ def opened_engines(names: Sequence[str]) -> dict:
         if name in PLAIN:
             continue
         try:
-            opened[name] = open_engine(name.split("+")[0].split("=")[-1])
+            label, _, folder = name.partition("=")
+            if folder and label.startswith("comping"):  # its statistics lie with the model of `idiom`
+                from spartito.style.accompany import open_comping
+
+                opened[name] = open_comping(folder)
+            else:
+                opened[name] = open_engine(folder or label.split("+")[0])
         except (SpartitoError, ImportError) as error:
             print(f"{name}: {error}", file=sys.stderr)
     return opened
