@@ -7,9 +7,10 @@ Job
     velocities, a player's timing, tempo map, pedal, drums, tracks, notes that must stay, the choice among candidates.
 
 Engines
-    `cyclegan` (`style.windows`) turns windows of four bars with a cycle-consistent network. The others keep the tune and
-    accompany it anew on other chords: `idiom` (`style.idiom`) with a sequence model that writes note by note, `comping`
-    (`style.accompany`) with bars that pianists of the genre have played. `open_engine` finds the one that is named.
+    `cyclegan` (`style.windows`) turns windows of four bars with a cycle-consistent network. The others keep the tune
+    and accompany it anew on other chords: `idiom` (`style.idiom`) with a sequence model that writes note by note,
+    `comping` (`style.accompany`) with bars that pianists of the genre have played. `open_engine` finds the one that is
+    named.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def restyle(
     genre : str, optional
         What the source is; recognised by the classifiers when not given.
     engine : str, path or StyleEngine, optional
-        "cyclegan", "idiom", "comping", a model of `spartito models`, or what `load_model` gives. See `style.engines.USUAL`.
+        "cyclegan", "idiom", "comping" (see `style.engines`), a model of `spartito models`, or what `load_model` gives.
     strength : 0..1
         0 gives the source back, 1 goes as far as the engine does.
     keep : "melody", "bass" or both
