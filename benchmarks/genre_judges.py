@@ -3,9 +3,11 @@
     python benchmarks/genre_judges.py STORE FOREIGN JUDGES [--classifiers RUNS] [--pair classic,jazz] [--json]
 
 STORE is the store of `spartito train genre`, FOREIGN one of the same layout with sets that neither a generator nor a
-classifier saw. For each pair a classifier of kind `evaluation` (`spartito train genre-classifier`: a third family of
-network, onsets alone, as many notes in phrases of either genre) learns from FOREIGN/*/train into JUDGES/<pair>; a run
-that is there is taken as it is. For research only: the licences of such sets are unclear, so it is not shipped.
+classifier saw. Compositions that are also in the validation or test split of STORE are left out first (JUDGES/sets
+holds the rest): a judge must not know by heart what it will judge. For each pair a classifier of kind `evaluation`
+(`spartito train genre-classifier`: a third family of network, onsets alone, as many notes in phrases of either genre)
+learns from the train split of what is left into JUDGES/<pair>; a run that is there is taken as it is. For research
+only: the licences of such sets are unclear, so it is not shipped.
 
 Printed are accuracies in percent, of balanced phrases matched in notes
 
@@ -30,8 +32,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from spartito.notes.notes import Notes
 from spartito.notes.phrases import PHRASE, STEPS_PER_BEAT
-from spartito.training.data.genre_store import PAIRS, open_store
+from spartito.training.data.duplicates import is_version_of, melody_runs
+from spartito.training.data.genre_store import GENRES, PAIRS, GenrePieces, GridPiece, open_store, save_pieces
 from spartito.training.genre_batches import Phrases
 from spartito.training.genre_classifier import logits_of, open_classifier, train_classifier
 
@@ -44,6 +48,35 @@ def phrases_of(store: Path, pair: tuple[str, str], split: str, count: int) -> tu
     """Balanced phrases of a split, matched in notes, and their labels."""
     pieces = [open_store(store, genre, split) for genre in pair]
     return Phrases.of(pieces, hop=PHRASE, matched=True).draw(count, np.random.default_rng(SEED))
+
+
+def runs_of(pieces: GenrePieces) -> list[set[bytes]]:
+    """Runs of the top line of each piece (`data.duplicates`)."""
+    tables = [pieces.notes_of(i) for i in range(len(pieces))]
+    return [melody_runs(Notes.from_arrays(t[:, 0], t[:, 0] + t[:, 1], t[:, 2], t[:, 3])) for t in tables]
+
+
+def set_apart(store: Path, foreign: Path, output: Path) -> list[str]:
+    """Copy FOREIGN to `output` without versions of compositions of STORE's validation and test; their names."""
+    left_out = []
+    for genre in GENRES:
+        known = [runs for split in ("validation", "test") for runs in runs_of(open_store(store, genre, split))]
+        for split in ("train", "validation", "test"):
+            pieces = open_store(foreign, genre, split)
+            version = [is_version_of(runs, known) for runs in runs_of(pieces)]
+            left_out += [f"{pieces.sets[i]}/{pieces.names[i]}" for i in np.flatnonzero(version)]
+            kept = [
+                GridPiece(
+                    name=str(pieces.names[i]),
+                    work=str(pieces.works[i]),
+                    notes=pieces.notes_of(i),
+                    place=pieces.place[pieces.piece[i] : pieces.piece[i + 1]],
+                    regions=pieces.regions[pieces.regions[:, 0] == i, 1:],
+                )
+                for i in np.flatnonzero(~np.array(version))
+            ]
+            save_pieces(output / genre / split / "foreign.npz", kept)
+    return left_out
 
 
 def plain_features(rolls: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -119,8 +152,11 @@ def main() -> None:
     parser.add_argument("--pair", action="append", help="as classic,jazz; all if not given")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    apart = given.judges / "sets"
+    if not apart.exists():
+        print("left out:", ", ".join(set_apart(given.store, given.foreign, apart)) or "nothing")
     pairs = PAIRS if given.pair is None else [tuple(p.split(",")) for p in given.pair]
-    rows = [judged(given.store, given.foreign, given.judges, given.classifiers, pair) for pair in pairs]
+    rows = [judged(given.store, apart, given.judges, given.classifiers, pair) for pair in pairs]
     if given.json:
         print(json.dumps(rows, indent=2))
         return

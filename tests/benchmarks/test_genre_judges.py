@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
+from spartito.training.data.genre_store import GridPiece, open_store, save_pieces  # noqa: E402
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "genre_judges.py"
 
 
@@ -45,3 +48,25 @@ def test_regression(script):
     assert 35 < script.regression(noise[:200], labels[:200], noise[200:], labels[200:]) < 65
     ring = noise / noise.norm(dim=1, keepdim=True) * (1.0 + labels[:, None])  # only the squares tell
     assert script.regression(ring, labels, ring, labels) > 97
+
+
+def test_what_is_judged_is_not_learned(script, tmp_path):
+    """A tune of the test split, transposed, is left out of the foreign sets; other tunes stay."""
+    rng = np.random.default_rng(0)
+    tunes = rng.integers(48, 84, (10, 64))
+
+    def piece(number: int, up: int = 0) -> GridPiece:
+        step = np.arange(64) * 2
+        notes = np.column_stack([step, step * 0 + 2, tunes[number] + up, step * 0 + 64, step * 0 + 1])
+        return GridPiece(f"tune{number}", f"tune{number}", notes, step.astype(float), np.array([[0, 128]]))
+
+    for genre in ("classic", "jazz", "pop"):
+        for split, known, foreign in (("train", 0, 1), ("validation", 2, 3), ("test", 4, 5)):
+            save_pieces(tmp_path / "store" / genre / split / "own.npz", [piece(known)])
+            also = [piece(4, up=3)] if (genre, split) == ("pop", "train") else []
+            save_pieces(tmp_path / "foreign" / genre / split / "other.npz", [piece(foreign), *also])
+    left_out = script.set_apart(tmp_path / "store", tmp_path / "foreign", tmp_path / "apart")
+    assert left_out == ["other/tune4"]
+    kept = open_store(tmp_path / "apart", "pop", "train")
+    assert kept.names.tolist() == ["tune1"] and kept.regions.tolist() == [[0, 0, 128]]
+    assert np.array_equal(kept.notes_of(0), piece(1).notes)
