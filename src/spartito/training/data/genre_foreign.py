@@ -42,7 +42,7 @@ from spartito.training.data.genre_store import (
     genre_split,
     on_steps,
     open_store,
-    save_pieces,
+    write_set,
 )
 from spartito.training.data.wjazzd import work_title
 
@@ -326,15 +326,18 @@ def write_foreign(name: str, folder: Path, store: Path, *, held_out: Path | None
         raise ParameterError(f"{name!r} is not one of the foreign sets {', '.join(FOREIGN)}")
     genre, read = FOREIGN[name]
     works, runs = _known(held_out, genre) if held_out else (set(), [])
-    pieces: dict[str, list[GridPiece]] = {}
-    for piece in read(Path(folder)):
-        split = genre_split(piece.work)
-        split = "train" if split == "judge" else split
-        if split == "test" or not (piece.work in works or is_version_of(_runs(piece.notes), runs)):
-            pieces.setdefault(split, []).append(piece)
-    if not pieces:
+
+    def split(work: str) -> str:
+        own = genre_split(work)
+        return "train" if own == "judge" else own
+
+    def known(piece: GridPiece) -> bool:
+        return split(piece.work) != "test" and (piece.work in works or is_version_of(_runs(piece.notes), runs))
+
+    counts = write_set(store, genre, name, (p for p in read(Path(folder)) if not known(p)), split=split)
+    if not counts:
         raise NotesError(f"{folder} holds nothing of {name} in 4/4")
-    return {split: save_pieces(Path(store, genre, split, f"{name}.npz"), some) for split, some in pieces.items()}
+    return counts
 
 
 def _known(store: Path, genre: str) -> tuple[set[str], list[set[bytes]]]:

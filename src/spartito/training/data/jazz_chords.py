@@ -55,9 +55,7 @@ class JazzChord:
     """A chord as the database names it."""
 
     root: int  # pitch class 0..11
-    quality: (
-        str  # a word of `analysis.harte`: maj, min, dim, aug, sus4, maj7, min7, 7, hdim7, dim7, minmaj7, maj6, min6
-    )
+    quality: str  # a word of `analysis.harte`, one of those in `KINDS`
     tensions: tuple[int, ...] = ()  # semitones above the root that the name adds: 13 flat nine .. 21 thirteen; 10
     bass: int = -1  # pitch class of a bass that is not the root; -1 without
 

@@ -35,15 +35,7 @@ from spartito.errors import NotesError
 from spartito.notes.midi import read_midi
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import STEPS_PER_BEAT
-from spartito.training.data.genre_store import (
-    BAR,
-    SPLITS,
-    GridPiece,
-    bar_regions,
-    genre_split,
-    on_steps,
-    save_pieces,
-)
+from spartito.training.data.genre_store import BAR, GridPiece, bar_regions, on_steps, write_set
 from spartito.training.data.wjazzd import work_title
 from spartito.training.jazz_beats import JazzBeats, track_jazz
 
@@ -58,7 +50,7 @@ LEAST = 8  # bars in a row
 MOST = 160  # bars of one performance, so that long ones do not outweigh the others
 MIDDLE_C = 60  # from which on a note is given to the right hand
 FASTEST = 290.0  # beats per minute: quicker beats are halves of the true ones
-PERFORMANCES = 900  # that are looked at
+PERFORMANCES = 1800  # that are looked at
 EVERY = 75  # performances after which the files are written again
 
 
@@ -141,21 +133,14 @@ def write_pijama(
 ) -> dict[str, int]:
     """Make `STORE/jazz/<split>/pijama.npz` of the first `performances`; gives the pieces of each split.
 
-    The files are written every `EVERY` performances, so that what is done can be used.
+    The files are written every `EVERY` performances, so that what is done can be used; a later call begins anew.
     """
-    kept: dict[str, dict[str, GridPiece]] = {split: {} for split in SPLITS}
+    kept: dict[str, GridPiece] = {}
     for number, piece in enumerate(_pieces(folder, performances), start=1):
         if piece is not None:
-            kept[genre_split(piece.work)].setdefault(piece.name, piece)
-        if number % EVERY == 0 or number == performances:
-            _save(store, kept)
-            bars = sum(int(np.diff(p.regions).sum()) for some in kept.values() for p in some.values()) // BAR
-            report(f"{number} performances, {sum(map(len, kept.values()))} kept, {bars} bars")
-    _save(store, kept)
-    return {split: len(some) for split, some in kept.items() if some}
-
-
-def _save(store: Path, kept: dict[str, dict[str, GridPiece]]) -> None:
-    for split, some in kept.items():
-        if some:
-            save_pieces(Path(store, "jazz", split, "pijama.npz"), some.values())
+            kept.setdefault(piece.name, piece)
+        if number % EVERY == 0:
+            write_set(store, "jazz", "pijama", kept.values())
+            bars = sum(int(np.diff(p.regions).sum()) for p in kept.values()) // BAR
+            report(f"{number} performances, {len(kept)} kept, {bars} bars")
+    return write_set(store, "jazz", "pijama", kept.values())

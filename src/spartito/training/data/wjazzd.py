@@ -29,7 +29,7 @@ import numpy as np
 from spartito.analysis.beats import extrapolated
 from spartito.errors import NotesError
 from spartito.notes.phrases import STEPS_PER_BEAT, nearest_step
-from spartito.training.data.genre_store import SPLITS, GridPiece, bar_regions, genre_split, on_steps, save_pieces
+from spartito.training.data.genre_store import GridPiece, bar_regions, on_steps, write_set
 from spartito.training.data.jazz_chords import JazzChord, chord_label, parse_chord
 from spartito.training.jazz_comping import Feel, accompaniment, rhythm_section_offbeat
 
@@ -265,10 +265,5 @@ def _covered(under: np.ndarray, tune: np.ndarray) -> np.ndarray:
 
 def write_wjazzd(folder: Path, store: Path, *, seed: int = 0) -> dict[str, int]:
     """Make `STORE/jazz/<split>/wjazzd.npz` of the database in `folder`; gives the pieces of each split."""
-    pieces: dict[str, list[GridPiece]] = {split: [] for split in SPLITS}
-    for path in list_solos(folder):
-        piece = grid_solo(read_solo(path), seed=seed)
-        pieces[genre_split(piece.work)].append(piece)
-    return {
-        split: save_pieces(Path(store, "jazz", split, "wjazzd.npz"), some) for split, some in pieces.items() if some
-    }
+    pieces = (grid_solo(read_solo(path), seed=seed) for path in list_solos(folder))
+    return write_set(store, "jazz", "wjazzd", pieces)
