@@ -198,7 +198,8 @@ def restyled(
     piece = prepare(notes, beats, analysis=analysis)
     if not piece.four:
         metres = ", ".join(dict.fromkeys(f"{n}/{d}" for _, n, d in beats.signatures))
-        _warn(f"the engines know bars of four quarter notes; this piece ({metres}) is restyled by beats, bars aside")
+        bars = "has bars of several lengths" if metres == "4/4" else f"is in {metres}"
+        _warn(f"the engines learned from bars of four quarter notes; this piece {bars}: it is gone through by beats")
     genre, heard = (genre, {}) if genre is not None else _recognised(piece, to, needed=engine.needs_source)
     wish = StyleWish(genre, to, float(strength), keep, candidates, seed)
     answers = engine.restyle(
