@@ -102,7 +102,7 @@ def test_on_the_command_line(tmp_path, capfd, monkeypatch):
         "song_cover_jazz.mid",
         "song_cover_jazz.musicxml",
     ]
-    assert engine.asked[0][1].strength == 0.5 and json.loads(out)["done"] == 1
+    assert engine.asked[0][1].strength == 0.5 and json.loads(out)["files"][0]["genre"] == "jazz"
     text = (tmp_path / "out" / "song_cover_jazz.musicxml").read_text()
     roots = [part.split("<")[0] for part in text.split("<root-step>")[1:]]
     assert roots[:2] == ["D", "B"]  # C and A minor of the song, two semitones higher as its notes now are

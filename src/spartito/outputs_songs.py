@@ -280,6 +280,8 @@ def cover_file(
     write_all(outputs, makers, progress, begin=ARRANGING, timings=stages)
     notes = next(iter(arranged.values()))
     details = {"notes": len(notes), **_known(song)}
+    if settings.genre is not None:
+        details |= {"genre": settings.genre, "genre_strength": settings.genre_strength}
     if several:
         details["variants"] = {variant.label: len(notes) for variant, notes in arranged.items()}
     else:
