@@ -57,7 +57,8 @@ from spartito.training.loop import LoopConfig
 __all__ = ["CONFIGS", "Game", "GenreRecipe", "Players", "batches", "make_validation", "new_network", "steps_per_epoch"]
 
 CONSTANT_EPOCHS = 10  # published: then the rate falls
-MISLED = 24  # cells that are flipped to mislead a guide, at most; a phrase has some 60 onsets and 200 that sound
+MISLED = 48  # cells that are flipped to mislead a guide, at most; a phrase has some 60 onsets and 200 that sound
+WIDE = (4, 7, 7)  # kernels of discriminators that see 40 steps and keys at once; with (4, 4, 1) they see 10
 SOFT = 0.05  # of the labels of guides
 
 
@@ -180,7 +181,7 @@ def fixed_recipe(*, width: int, blocks: int, judges: int, **loop) -> GenreRecipe
     return GenreRecipe(
         network=CycleGanConfig(
             generator=GeneratorConfig(width=width, blocks=blocks),
-            discriminator=DiscriminatorConfig(width=judges),
+            discriminator=DiscriminatorConfig(width=judges, kernels=WIDE),
         ),
         loop=LoopConfig(**settings),
     )
@@ -189,7 +190,7 @@ def fixed_recipe(*, width: int, blocks: int, judges: int, **loop) -> GenreRecipe
 TINY = {"steps": 6, "report_every": 3, "validate_every": 6, "precision": "32-true"}
 CONFIGS: dict[tuple[str, str], GenreRecipe] = {
     ("fixed", "tiny"): replace(fixed_recipe(width=4, blocks=1, judges=4, **TINY), batch=4, guidance_from=2, pool=2),
-    ("fixed", "lite"): fixed_recipe(width=24, blocks=4, judges=24, report_every=50, validate_every=250),
+    ("fixed", "lite"): fixed_recipe(width=24, blocks=4, judges=16, report_every=50, validate_every=250),
     ("fixed", "small"): fixed_recipe(width=48, blocks=6, judges=32, steps=20_000),
     ("fixed", "paper"): replace(
         fixed_recipe(width=64, blocks=10, judges=64, steps=20_000, learning_rate=2e-4),

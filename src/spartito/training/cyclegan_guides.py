@@ -25,7 +25,7 @@ SLOPE = 0.2  # of leaky ReLUs
 LAGS = 17  # steps from one note to another that are counted: none to a bar
 INTERVALS = 19  # semitones up or down
 ROUND = (96, 128)  # steps and keys of a transform: enough that nothing meets itself from behind, and quick
-THINNED = 0.5  # of the notes of a phrase are hidden from guides in training, at most
+THINNED = 0.6  # of the notes of a phrase are hidden from guides in training, at most
 
 
 class OctaveGuide(nn.Module):
