@@ -159,6 +159,22 @@ def test_the_network_hears_source_and_target():
     assert heard == [((5, 2, PHRASE, KEYS), np.float32, "classic", "jazz")]
 
 
+def test_a_published_network_has_one_channel_and_leaves_the_onsets():
+    class Published:
+        def __init__(self):
+            self.config = {"generator": {"channels": 1}}
+
+        def __call__(self, windows, source, target):
+            assert windows.shape[1:] == (1, PHRASE, KEYS)
+            return 0.9 * windows + 0.05
+
+    notes = piece(4)
+    array = notes.array.copy()
+    array["pitch"][array["track"] == 0] = 72  # one key again and again
+    (found,), song = turned(notes.with_array(array), Published())
+    assert cells(found) == cells(song.notes) and len(found) == len(song.notes)
+
+
 def test_further_candidates_hear_a_little_less_and_are_drawn_by_the_seed():
     a, song = turned(piece(40), same, candidates=3)
     b, _ = turned(piece(40), same, candidates=3)

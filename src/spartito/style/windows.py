@@ -203,8 +203,7 @@ class CycleEngine:
         if number > 0:
             hidden = np.random.default_rng((wish.seed, number)).random(len(heard)) < DROPOUT
             heard = heard[~hidden]
-        turn = lambda windows: generator(windows, wish.source, wish.target)  # noqa: E731
-        probability = blend(turn, heard, starts, piece.steps, progress=progress)
+        probability = blend(_turn_of(generator, wish), heard, starts, piece.steps, progress=progress)
         source = rolls(piece.notes, [0], steps=piece.steps)[0]
         moved = at_strength(source, probability, wish.strength)
         limits = [0.5, 0.5]
@@ -214,6 +213,19 @@ class CycleEngine:
         notes = from_rolls(moved[0] > limits[0], moved[1] > limits[1])
         beyond = piece.notes[(piece.notes[:, 2] < LOWEST) | (piece.notes[:, 2] > HIGHEST)]
         return Written(np.concatenate([notes, beyond]))
+
+
+def _turn_of(generator, wish: StyleWish) -> Turn:
+    """The network as `blend` wants it. One of a single channel, as published, leaves the onsets where they are."""
+    channels = getattr(generator, "config", {}).get("generator", {}).get("channels", 2)
+
+    def turn(windows: np.ndarray) -> np.ndarray:
+        if channels == 2:
+            return generator(windows, wish.source, wish.target)
+        sounding = generator(windows[:, 1:], wish.source, wish.target)
+        return np.concatenate([sounding * windows[:, :1], sounding], axis=1)
+
+    return turn
 
 
 def _open(pair, folder, device: str, threads: int):
