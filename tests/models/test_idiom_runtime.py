@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
     network = Idiom(IdiomConfig.tiny())
     config = {"name": "debug", "job": "restyling", "architecture": "idiom", "network": asdict(network.config)}
     write_run(run, network.state_dict(), config | {"decoder": {"temperature": 1.0, "top_p": 1.0, "guidance": 1.5}})
+    (run / "statistics.safetensors").write_bytes(b"those of the run")
     return export_idiom(run, run / "model")
 
 
@@ -43,6 +44,11 @@ def a_sheet(**changes) -> Sheet:
     spans = np.array([(a, a + 32) for a in range(0, STEPS, 32)])
     sheet = Sheet(rows, spans, np.zeros((0, 5)), np.arange(STEPS) // 16, np.array([2, 0, 0, 0, 0]), 1.0, 1.0, 3)
     return replace(sheet, **changes)
+
+
+def test_statistics_go_along(folder):
+    assert (folder / "statistics.safetensors").read_bytes() == b"those of the run"
+    assert find_model(folder).size_bytes == sum(path.stat().st_size for path in folder.iterdir())
 
 
 def test_the_graphs_say_what_the_network_says(folder, writer):

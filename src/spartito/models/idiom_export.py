@@ -2,6 +2,7 @@
 
 `model.onnx` encodes windows, `step.onnx` tells where the next note begins, `keys.onnx` which key it is, `detail.onnx`
 its hand, duration and velocity. All take their weights from the one `model.safetensors`, on which training can go on.
+Statistics of harmony and feel (`spartito train harmony`) go along when they lie in the folder of the run.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from spartito.files import atomic_path
 from spartito.models.export import read_run, write_graphs
 from spartito.models.idiom import TONES, Idiom, IdiomConfig, Known
+from spartito.models.idiom_runtime import STATISTICS
 from spartito.models.idiom_tokens import END, HEARD, SIZES, WINDOW
 
 __all__ = ["export_idiom"]
@@ -60,7 +63,12 @@ def export_idiom(source: str | os.PathLike, output: str | os.PathLike, *, config
     settings, state = read_run(source, config)
     network = IdiomConfig.from_dict(settings["network"])
     lengths = {"tokens": {1: "new"}, "past": {4: "notes"}, "past_after": {4: "notes_after"}}
-    return write_graphs(_graphs(network), network, state, Path(output), settings, lengths=lengths)
+    folder = write_graphs(_graphs(network), network, state, Path(output), settings, lengths=lengths)
+    statistics = Path(source, STATISTICS)
+    if statistics.exists() and statistics.parent.resolve() != folder.resolve():
+        with atomic_path(folder / STATISTICS) as path:
+            path.write_bytes(statistics.read_bytes())
+    return folder
 
 
 def _graphs(c: IdiomConfig) -> dict[str, tuple]:

@@ -46,8 +46,9 @@ from spartito.models.idiom_tokens import (
 from spartito.models.runtime import open_graph
 from spartito.models.token_runtime import thrown
 
-__all__ = ["GRAPHS", "STRETCH", "IdiomWriter", "Sheet"]
+__all__ = ["GRAPHS", "STATISTICS", "STRETCH", "IdiomWriter", "Sheet"]
 
+STATISTICS = "statistics.safetensors"  # of the harmony and the feel of the genres, beside the weights
 GRAPHS = ("model.onnx", "step.onnx", "keys.onnx", "detail.onnx")
 STRETCH = WINDOW // 2  # steps written at once, and steps before them that are told
 MOST_NOTES = 120  # of a stretch

@@ -29,7 +29,7 @@ import numpy as np
 from spartito.analysis.note_chords import ChordTrack
 from spartito.errors import ModelError
 from spartito.models.hub import find_model
-from spartito.models.idiom_runtime import STRETCH, IdiomWriter, Sheet
+from spartito.models.idiom_runtime import STATISTICS, STRETCH, IdiomWriter, Sheet
 from spartito.models.idiom_tokens import CONTROLS, DETAILS, STEPS, WINDOW, lines, simplified
 from spartito.notes.attributes import CONTROLS as MEASURED
 from spartito.notes.attributes import controls_of_windows
@@ -41,7 +41,6 @@ from spartito.style.harmony import HarmonyStatistics, reharmonise
 
 __all__ = ["IdiomEngine", "Plan", "open_idiom", "rewritten_bars"]
 
-STATISTICS = "statistics.safetensors"
 LONG = 8  # bars from which an answer is two of them
 LONGEST_SPAN = 32  # steps that the writer writes at once
 REACH = 16  # semitones between the outer keys of one hand at one stroke: a tenth
