@@ -60,6 +60,12 @@ def test_a_piece_begins_on_a_bar_and_hands_are_found():
     assert made.chords == [(12, "C")] and made.steps == 80
 
 
+def test_hands_need_not_be_found():
+    notes = Notes.from_arrays([0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [59, 60, 62])
+    made = grid_piece("a", "w", notes, np.zeros(3), np.full(3, 4.0), np.array([[0, 64]]), tempo=90, hands=False)
+    assert made.notes[:, 4].tolist() == [0, 1, 1]
+
+
 def test_regions_are_runs_of_bars_of_sixteen_steps():
     # 4 bars of 4/4, one of 3/4, then 9 of 2/4 (four pairs, the ninth is left over)
     lengths = [16] * 4 + [12] + [8] * 9

@@ -177,7 +177,7 @@ def read_song(data: bytes, *, name: str, rules: Rules) -> GridPiece:
     if not kept:
         raise Refused(_too_short(regions, rules))
     tempo = 60e6 / float(clock.changes[0, 1])
-    return grid_piece(name, name, notes, onset, offset, np.array(kept), tempo=tempo)
+    return grid_piece(name, name, notes, onset, offset, np.array(kept), tempo=tempo, hands=False)
 
 
 def _regions(clock, end: int) -> list[tuple[int, int]]:

@@ -27,7 +27,7 @@ import numpy as np
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.notes import Notes
-from spartito.notes.phrases import HIGHEST, LEFT_HAND, LOWEST, PHRASE, RIGHT_HAND, nearest_step, rolls
+from spartito.notes.phrases import HIGHEST, LEFT_HAND, LOWEST, MIDDLE, PHRASE, RIGHT_HAND, nearest_step, rolls
 from spartito.notes.two_hands import piano_in_two_hands
 from spartito.style.engines import GENRES, PAIRS
 from spartito.training.data.splits import TEST, VALIDATION, tenth_of
@@ -123,14 +123,27 @@ def on_steps(onset, offset, pitch, velocity, *, hand, part=None) -> tuple[np.nda
 
 
 def grid_piece(
-    name: str, work: str, notes: Notes, onset, offset, regions: np.ndarray, *, tempo: float, part=None, chords=()
+    name: str,
+    work: str,
+    notes: Notes,
+    onset,
+    offset,
+    regions: np.ndarray,
+    *,
+    tempo: float,
+    part=None,
+    chords=(),
+    hands: bool = True,
 ) -> GridPiece:
-    """A piece of `notes` that lie at the places `onset`, `offset` ((k,) steps, not rounded), hands and all.
+    """A piece of `notes` that lie at the places `onset`, `offset` ((k,) steps, not rounded).
 
-    Everything is moved by whole bars so that nothing comes before step 0. Hands are those that tracks name, or found.
+    Everything is moved by whole bars so that nothing comes before step 0. Hands are those that tracks name, or found;
+    without `hands`, which takes most of the time, the right one begins at middle C.
     """
-    hands = piano_in_two_hands(notes)
-    hand = np.where(hands.array["track"] == 0, RIGHT_HAND, LEFT_HAND)
+    if hands:
+        hand = np.where(piano_in_two_hands(notes).array["track"] == 0, RIGHT_HAND, LEFT_HAND)
+    else:
+        hand = np.where(notes.pitch >= MIDDLE, RIGHT_HAND, LEFT_HAND)
     if part is not None:
         hand = np.where(part == TUNE, RIGHT_HAND, hand)
     table, place, part = on_steps(onset, offset, notes.pitch, notes.velocity, hand=hand, part=part)
