@@ -35,7 +35,7 @@ from spartito.errors import ParameterError
 
 __all__ = ["analyze", "cover", "separate"]
 
-GENRES = ("classic", "jazz", "pop")
+GENRES = ("classic", "jazz", "pop")  # those of style.engines, which would bring numpy along
 EARLIER = (
     "_cover",
     *(f"_cover_{genre}" for genre in GENRES),

@@ -159,6 +159,24 @@ def test_the_network_hears_source_and_target():
     assert heard == [((5, 2, PHRASE, KEYS), np.float32, "classic", "jazz")]
 
 
+def test_bars_in_which_the_source_is_silent_stay_silent():
+    notes = piece(12)
+    gap = notes.select((notes.onset < 3.9) | (notes.onset > 17.9))  # bars 3 to 9 of twelve
+    (found,), _ = turned(gap, lambda windows, *_: np.full_like(windows, 0.9))
+    bars = np.unique(found[:, 0] // 16)
+    assert bars.tolist() == [0, 1, 9, 10, 11]
+    held = gap.array.copy()
+    held["offset"][held["track"] == 1] += 4.0  # the last chord before the gap is held through two more bars
+    (found,), _ = turned(gap.with_array(held), lambda windows, *_: np.full_like(windows, 0.9))
+    assert np.unique(np.concatenate([np.arange(a, a + b) for a, b in found[:, :2]]) // 16).tolist()[:5] == [
+        0,
+        1,
+        2,
+        3,
+        9,
+    ]
+
+
 def test_a_published_network_has_one_channel_and_leaves_the_onsets():
     class Published:
         def __init__(self):

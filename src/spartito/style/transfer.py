@@ -116,7 +116,7 @@ def restyle(
     engine : str, path or StyleEngine, optional
         "cyclegan", "idiom", "comping" (see `style.engines`), a model of `spartito models`, or what `load_model` gives.
     strength : 0..1
-        0 gives the source back, 1 goes as far as the engine does.
+        0 gives the source back, its tracks and drums included; 1 goes as far as the engine does.
     keep : "melody", "bass" or both
         Notes that stay as they are, to the last bit: a list, or words with commas between.
     candidates : int

@@ -8,7 +8,8 @@ Method
 
         p_s = sigmoid((1 - s) logit(clamp(x, 0.02, 0.98)) + s logit(p))
 
-    so a cell changes once, at some strength, and never back. Notes are formed on the whole piece, across the borders.
+    so a cell changes once, at some strength, and never back. Notes are formed on the whole piece, across the borders;
+    bars in which the source is silent stay so.
     Further candidates come from the same network, with one note in fifty hidden from it.
 
 Source
@@ -26,7 +27,7 @@ import numpy as np
 
 from spartito.errors import ModelError, ParameterError
 from spartito.models.hub import find_model
-from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, from_rolls, rolls
+from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, from_rolls, rolls
 from spartito.style.engines import CYCLEGAN, PAIRS, Progress, StylePiece, StyleWish, Written, pair_of
 
 __all__ = ["CycleEngine", "at_strength", "blend", "density_threshold", "window_starts"]
@@ -205,7 +206,7 @@ class CycleEngine:
             heard = heard[~hidden]
         probability = blend(_turn_of(generator, wish), heard, starts, piece.steps, progress=progress)
         source = rolls(piece.notes, [0], steps=piece.steps)[0]
-        moved = at_strength(source, probability, wish.strength)
+        moved = at_strength(source, probability, wish.strength) * _heard_bars(source[1], piece.positions)[:, None]
         limits = [0.5, 0.5]
         threshold = self.threshold or getattr(generator, "config", {}).get("threshold", THRESHOLDS[0])
         if threshold == "density":
@@ -213,6 +214,15 @@ class CycleEngine:
         notes = from_rolls(moved[0] > limits[0], moved[1] > limits[1])
         beyond = piece.notes[(piece.notes[:, 2] < LOWEST) | (piece.notes[:, 2] > HIGHEST)]
         return Written(np.concatenate([notes, beyond]))
+
+
+def _heard_bars(act: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(steps,) bool: steps of bars in which the source sounds; in the others nobody asked for music.
+
+    `act` (steps, 84) of the source, `positions` (beats,) in the bar.
+    """
+    bar = np.repeat(np.cumsum(np.append(False, positions[1:] == 0)), STEPS_PER_BEAT)
+    return (np.bincount(bar, weights=act.any(axis=1)) > 0)[bar]
 
 
 def _turn_of(generator, wish: StyleWish) -> Turn:
