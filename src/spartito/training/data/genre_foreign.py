@@ -34,7 +34,6 @@ from spartito.errors import NotesError, ParameterError
 from spartito.notes.midi import read_midi
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import STEPS_PER_BEAT, nearest_step
-from spartito.notes.tempo import TempoMap
 from spartito.training.data.duplicates import is_version_of, melody_runs
 from spartito.training.data.genre_store import (
     GridPiece,
@@ -42,6 +41,7 @@ from spartito.training.data.genre_store import (
     genre_split,
     on_steps,
     open_store,
+    tick_bars,
     write_set,
 )
 from spartito.training.data.wjazzd import work_title
@@ -54,7 +54,6 @@ __all__ = [
     "reduced",
     "synchronous_bars",
     "thinned",
-    "tick_bars",
     "with_deviations",
     "write_foreign",
 ]
@@ -74,25 +73,6 @@ ROLL = re.compile(r"\[|^''")  # names of piano rolls: what is played is ragtime 
 
 
 # -- the grid of a file -----------------------------------------------------------------------------------------
-
-
-def tick_bars(clock: TempoMap, quarters: float) -> tuple[np.ndarray, np.ndarray]:
-    """First step and length in steps of each bar by the signatures of a file, up to `quarters` quarter notes.
-
-    A file without a signature is in 4/4; a length that is no whole number of steps counts as 0.
-    """
-    marks = [(s.tick / clock.ticks_per_quarter, s.quarters) for s in clock.time_signatures] or [(0.0, 4.0)]
-    if marks[0][0] > 0:
-        marks.insert(0, (0.0, 4.0))
-    starts, lengths = [], []
-    for (begin, size), (end, _) in zip(marks, [*marks[1:], (quarters, 0.0)], strict=True):
-        count = int(np.ceil(max(end - begin, 0.0) / size - 1e-6))
-        bars = begin + size * np.arange(count)
-        starts.append(bars)
-        lengths.append(np.diff(np.append(bars, end if end < quarters else begin + size * count)))
-    start, length = (STEPS_PER_BEAT * np.concatenate(parts) for parts in (starts, lengths))
-    whole = (np.abs(length - np.round(length)) < 1e-6) & (np.abs(start - np.round(start)) < 1e-6)
-    return np.round(start).astype(np.int64), np.where(whole, np.round(length), 0).astype(np.int64)
 
 
 def on_grid_share(place: np.ndarray) -> float:

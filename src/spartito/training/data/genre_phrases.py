@@ -48,7 +48,16 @@ from spartito.notes.midi import parse_midi, write_midi
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, from_rolls, rolls
 from spartito.notes.pianoroll import from_pianoroll
-from spartito.training.data.genre_store import BAR, GenrePieces, GridPiece, bar_regions, columns_of, grid_piece
+from spartito.notes.tempo import TempoMap
+from spartito.training.data.genre_store import (
+    BAR,
+    GenrePieces,
+    GridPiece,
+    bar_regions,
+    columns_of,
+    grid_piece,
+    tick_bars,
+)
 from spartito.training.data.states import read_state, write_state
 
 __all__ = [
@@ -75,7 +84,6 @@ STEP = 60 / 80 / STEPS_PER_BEAT  # s: check MIDI files are written at 80 beats p
 LOUDNESS = 100  # velocity of their notes
 TAILS = ("remove", "fill")
 ORDER = ("jazz", "classic", "pop")  # the order of letters in published names of folders: JC, JP, CP, JCP
-METRES = ((4, 4), (2, 2), (2, 4))  # numerator, denominator: bars that make a region of 4/4
 
 
 class Refused(NotesError):
@@ -180,28 +188,13 @@ def read_song(data: bytes, *, name: str, rules: Rules) -> GridPiece:
     return grid_piece(name, name, notes, onset, offset, np.array(kept), tempo=tempo, hands=False)
 
 
-def _regions(clock, end: int) -> list[tuple[int, int]]:
-    """Stretches in bars of 4/4 up to step `end`, by the time signatures; none at all, and what comes before the first,
-    means 4/4. Raises `Refused` when there is no such bar."""
-    steps = STEPS_PER_BEAT / clock.ticks_per_quarter
-    marks = [(round(m.tick * steps), m.numerator, m.denominator) for m in clock.time_signatures]
-    if not marks or marks[0][0] > 0:
-        marks.insert(0, (0, 4, 4))
-    edges = [at for at, _, _ in marks] + [max(end, marks[-1][0])]
-    starts, lengths = [], []
-    for (at, numerator, denominator), stop in zip(marks, edges[1:]):
-        length = 4 * STEPS_PER_BEAT * numerator // denominator if (numerator, denominator) in METRES else 0
-        count = -(-(stop - at) // length) if length else 1
-        own = at + length * np.arange(count)
-        starts.append(own)
-        # a bar that the next signature cuts short is none of 4/4; the last of the song may be as long as it likes
-        whole = (own + length <= stop) | (stop == edges[-1])
-        lengths.append(np.where(whole, length, 0))
-    lengths = np.concatenate(lengths)
-    if not lengths.any():
-        said = ", ".join(sorted({f"{n}/{d}" for _, n, d in marks}))
+def _regions(clock: TempoMap, end: int) -> list[tuple[int, int]]:
+    """Stretches in bars of 4/4 up to step `end`, by the time signatures. Raises `Refused` when there is no such bar."""
+    found = bar_regions(*tick_bars(clock, end / STEPS_PER_BEAT), least=1)
+    if not len(found):
+        said = ", ".join(sorted({f"{m.numerator}/{m.denominator}" for m in clock.time_signatures}))
         raise Refused(f"it is in {said}: no bar of it is in 4/4")
-    return [tuple(r) for r in bar_regions(np.concatenate(starts), lengths, least=1).tolist()]
+    return [tuple(region) for region in found.tolist()]
 
 
 def _cut(first: int, last: int, rules: Rules) -> tuple[int, ...]:

@@ -27,7 +27,18 @@ import numpy as np
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.notes import Notes
-from spartito.notes.phrases import HIGHEST, LEFT_HAND, LOWEST, MIDDLE, PHRASE, RIGHT_HAND, nearest_step, rolls
+from spartito.notes.phrases import (
+    HIGHEST,
+    LEFT_HAND,
+    LOWEST,
+    MIDDLE,
+    PHRASE,
+    RIGHT_HAND,
+    STEPS_PER_BEAT,
+    nearest_step,
+    rolls,
+)
+from spartito.notes.tempo import TempoMap
 from spartito.notes.two_hands import piano_in_two_hands
 from spartito.style.engines import GENRES, PAIRS
 from spartito.training.data.splits import TEST, VALIDATION, tenth_of
@@ -46,6 +57,7 @@ __all__ = [
     "on_steps",
     "open_store",
     "save_pieces",
+    "tick_bars",
     "write_set",
 ]
 
@@ -151,6 +163,25 @@ def grid_piece(
     table[:, 0] += shift
     chords = [(max(step + shift, 0), label) for step, label in chords]
     return GridPiece(name, work, table, place + shift, regions + shift, tempo, part, chords)
+
+
+def tick_bars(clock: TempoMap, quarters: float) -> tuple[np.ndarray, np.ndarray]:
+    """First step and length in steps of each bar by the signatures of a file, up to `quarters` quarter notes.
+
+    A file without a signature is in 4/4; a length that is no whole number of steps counts as 0.
+    """
+    marks = [(s.tick / clock.ticks_per_quarter, s.quarters) for s in clock.time_signatures] or [(0.0, 4.0)]
+    if marks[0][0] > 0:
+        marks.insert(0, (0.0, 4.0))
+    starts, lengths = [], []
+    for (begin, size), (end, _) in zip(marks, [*marks[1:], (quarters, 0.0)], strict=True):
+        count = int(np.ceil(max(end - begin, 0.0) / size - 1e-6))
+        bars = begin + size * np.arange(count)
+        starts.append(bars)
+        lengths.append(np.diff(np.append(bars, end if end < quarters else begin + size * count)))
+    start, length = (STEPS_PER_BEAT * np.concatenate(parts) for parts in (starts, lengths))
+    whole = (np.abs(length - np.round(length)) < 1e-6) & (np.abs(start - np.round(start)) < 1e-6)
+    return np.round(start).astype(np.int64), np.where(whole, np.round(length), 0).astype(np.int64)
 
 
 def bar_regions(starts, lengths, *, bar: int = BAR, least: int = PHRASE) -> np.ndarray:
