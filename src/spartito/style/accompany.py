@@ -50,9 +50,14 @@ class CompingConfig:
     follows: float = 0.7
     often: float = 0.3
     sung: float = 0.3
+    typical: float = 0.5
+    most_typical: float = 3.0  # nats
     turns: float = 0.7  # nats for a bar that turns where the chords do not, or the other way round
     spread: float = 0.35  # of the logarithm of the notes in a bar about the wanted one
     source: float = 0.5  # share of the source, against that of the genre, in how dense the piece is
+    heat: float = 0.6  # Gumbel noise in the choice: the best path would hold on to one pattern
+    with_tune: float = 0.6  # semitones that chords go up for each that the tune is higher than usual, and down
+    most_up: tuple[float, float] = (-7.0, 12.0)  # semitones
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +76,12 @@ class CompingStatistics:
         Shares of the bars, and of the bars after each.
     sung : np.ndarray, shape=(3, k, 16)
         Share of the bars of a cluster in which the tune has an onset on each step.
+    high : np.ndarray, shape=(3, k), MIDI number
+        Mean of the tunes over the bars of a cluster.
     turns : np.ndarray, shape=(3, k), 0 or 1
         The chord changes within the bar.
+    typical : np.ndarray, shape=(3, 3, k)
+        Log odds of the bars of a cluster for its genre against each other genre.
     dense : np.ndarray, shape=(3, 2)
         Mean and standard deviation of log(1 + notes of a bar).
     """
@@ -82,7 +91,9 @@ class CompingStatistics:
     often: np.ndarray
     follows: np.ndarray
     sung: np.ndarray
+    high: np.ndarray
     turns: np.ndarray
+    typical: np.ndarray
     dense: np.ndarray
 
     def to_arrays(self, *, prefix: str = "comping.") -> dict[str, np.ndarray]:
@@ -213,7 +224,7 @@ class CompingEngine:
         kept = rest[~plan.anew[plan.bars[np.minimum(rest[:, 0], last)]]]
         found = []
         for number in range(wish.candidates):
-            heat = 0.0 if number == 0 else self.temperature
+            heat = 0.0 if number == 0 else self.temperature  # of the chords
             chords = reharmonise(
                 piece.chords,
                 tune,
@@ -225,39 +236,44 @@ class CompingEngine:
                 seed=wish.seed + number,
                 temperature=heat,
             )
-            new = self.written(tune, rest, chords, plan, target=wish.target, heat=heat, seed=wish.seed + number)
+            genres, seed = {"target": wish.target, "source": wish.source}, wish.seed + number
+            new = self.written(tune, rest, chords, plan, **genres, heat=heat, seed=seed)
             new = tidied(new, tune, kept, piece.steps)
             found.append(self._felt(new, kept, piece, plan, wish, number))
             if progress is not None:
                 progress((number + 1) / wish.candidates)
         return found
 
-    def written(self, tune, rest, chords: ChordTrack, plan, *, target: str, heat: float = 0.0, seed: int = 0):
+    def written(self, tune, rest, chords: ChordTrack, plan, *, target, source=None, heat=0.0, seed: int = 0):
         """(k, 5) accompaniment of the bars that are written anew."""
         genre = GENRES.index(target)
         edges = np.concatenate([[0], np.cumsum(np.bincount(plan.bars))])
         anew = np.flatnonzero(plan.anew)
         if len(anew) == 0:
             return np.zeros((0, 5), dtype=np.int64)
-        units = self._choose(tune, rest, chords, plan, genre, heat, np.random.default_rng(seed))[anew]
+        config = self.config
+        units = self._choose(tune, rest, chords, plan, (genre, source), heat, np.random.default_rng(seed))[anew]
         counts = np.diff(self.comping.first[genre])[units]
         bar = np.repeat(anew, counts)
         row = np.repeat(self.comping.first[genre][units], counts) + _numbers(counts)
-        unit = self.comping.notes[row]
+        unit, units_of = self.comping.notes[row], np.repeat(units, counts)
         inside = edges[bar] + unit[:, STEP] < edges[bar + 1]
-        unit, bar = unit[inside], bar[inside]
+        unit, bar, units_of = unit[inside], bar[inside], units_of[inside]
         notes = np.column_stack(
             [edges[bar] + unit[:, STEP], unit[:, LENGTH], unit[:, PITCH], np.full(len(unit), 64), unit[:, HAND]]
         )
+        chordal = unit[:, PITCH] >= MUD  # the bass stays where it is
+        shift = config.with_tune * (_heights(tune, plan)[bar] - self.comping.high[genre][units_of])
+        notes[:, 2] += np.where(chordal, np.rint(np.clip(shift, *config.most_up)), 0).astype(np.int64)
         wanted = role_table(chords)[chord_beats(notes, chords), unit[:, ROLE]]
         notes[:, 2] += (wanted - notes[:, 2] + 6) % 12 - 6
         notes[:, 2] = np.where(notes[:, 2] < LOWEST, notes[:, 2] + 12, notes[:, 2])
         notes[:, 3] += unit[:, LOUD]
         return _cleared(_under(notes, tune)[wanted >= 0]) if len(notes) else notes
 
-    def _choose(self, tune, rest, chords, plan, genre, heat, rng) -> np.ndarray:
+    def _choose(self, tune, rest, chords, plan, genres, heat, rng) -> np.ndarray:
         """(bars,) the cluster of every bar of the piece, written anew or not."""
-        table, config = self.comping, self.config
+        table, config, (genre, source) = self.comping, self.config, genres
         many, count = len(plan.anew), table.often.shape[1]
         end = len(plan.bars) - 1
         edges = np.concatenate([[0], np.cumsum(np.bincount(plan.bars, minlength=many))])[:-1]
@@ -278,8 +294,11 @@ class CompingEngine:
         at = at[STEPS_PER_BEAT * at <= end]
         turn[plan.bars[STEPS_PER_BEAT * at]] |= STEPS_PER_BEAT * at != edges[plan.bars[STEPS_PER_BEAT * at]]
         score -= config.turns * (turn[:, None] != (table.turns[genre] > 0)[None])
+        others = [GENRES.index(source)] if source is not None else [g for g in range(len(GENRES)) if g != genre]
+        typical = table.typical[genre][others].mean(axis=0)
+        score += config.typical * np.clip(typical, -config.most_typical, config.most_typical)
         score += config.often * np.log(table.often[genre] + 1e-4)
-        score += heat * rng.gumbel(size=score.shape)
+        score += max(heat, config.heat) * rng.gumbel(size=score.shape)
         move = config.follows * np.log(table.follows[genre] + 0.1 * table.often[genre] + 1e-4)
         best, back = score[0], np.zeros((many, count), dtype=np.int64)
         for i in range(1, many):
@@ -313,6 +332,20 @@ class CompingEngine:
         accent = np.where(what == 0, notes[:, 3] - 64, np.where(movable, felt.accent, 0.0))
         order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
         return Written(felt.notes[order], felt.place[order], accent[order])
+
+
+def _heights(tune: np.ndarray, plan) -> np.ndarray:
+    """(bars,) mean MIDI number of the tune in two bars on either side of each; of all of it where it rests."""
+    many = len(plan.anew)
+    if len(tune) == 0:
+        return np.full(many, 72.0)
+    bar = plan.bars[np.minimum(tune[:, 0], len(plan.bars) - 1)]
+    window = np.ones(5)
+    count = np.convolve(np.bincount(bar, minlength=many), window, "same")
+    total = np.convolve(np.bincount(bar, tune[:, 2], minlength=many), window, "same")
+    if many < len(window):
+        return np.full(many, tune[:, 2].mean())
+    return np.where(count > 0, total / np.maximum(count, 1), tune[:, 2].mean())
 
 
 def _numbers(counts: np.ndarray) -> np.ndarray:

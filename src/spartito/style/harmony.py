@@ -67,7 +67,7 @@ class HarmonyConfig:
     foreign: float = 0.85  # times nearness for each tone outside the scale that the source chord has not
     far: float = 0.02  # nearness of two chords that have nothing in common
     rare: float = 0.01  # share of the chords of a genre from which a quality is used that the source has not
-    likely: float = 0.2  # share of the chords of a quality from which a tone may be added, without temperature
+    likely: float = 0.08  # share of the chords of a quality from which a tone may be added
     clash: float = 0.25  # beats of tune in a chord from which a tone a semitone off is not added
 
 
@@ -352,14 +352,14 @@ def _added(root, quality, tune, keys, statistics: HarmonyStatistics, wish, rng) 
     sung = tune[rows, classes]  # beats of each tone in the tune
     rate = np.where(TONES[quality], 0, rate)
     rough = np.maximum(np.roll(sung, 1, axis=1), np.roll(sung, -1, axis=1)) > config.clash
-    usual = rate >= strength * config.likely
-    expected = np.where(usual, rate, 0).sum(axis=1, keepdims=True)
-    rate = np.where(rough, 0, rate)
+    rate = np.where(rough | (rate < strength * config.likely), 0, rate)
     if temperature > 0:
-        chosen = (rate > 0.5 * config.likely) & (rate > rng.random(rate.shape))
-    else:  # the likeliest, as many as there are on average
-        rank = np.argsort(np.argsort(-rate, axis=1, kind="stable"), axis=1)
-        chosen = (rank < np.floor(expected + 0.5)) & usual & (rate > 0)
+        chosen = rate > rng.random(rate.shape)
+    else:  # as often as the rate says, spread evenly over the chords of a quality
+        chosen = np.zeros(rate.shape, dtype=bool)
+        for kind in np.unique(quality[root >= 0]):
+            mine = np.flatnonzero(quality == kind)
+            chosen[mine] = np.diff(np.floor(np.cumsum(rate[mine], axis=0) + 0.5), axis=0, prepend=0) > 0
     # of two that lie a semitone apart the commoner
     rival = np.maximum(np.roll(rate * chosen, 1, axis=1), np.roll(rate * chosen, -1, axis=1))
     return chosen & (rate >= rival) & (root >= 0)[:, None]

@@ -28,6 +28,7 @@ LEAST, MOST = 2, 40  # notes of a bar
 ZONES = (50, 65)  # MIDI numbers between low, middle and high
 EXPLAINED = 0.75  # share of notes that are tones of their chords, of a bar that may stand for others
 LONGEST = 24  # steps
+SHRINK = 0.02  # added to the variances of the description, so that steps where nothing happens say nothing
 WIDTH = 1.5  # steps: weight of the mean length in the description
 
 
@@ -39,6 +40,7 @@ class Bars:
     first: np.ndarray  # (bars + 1,)
     piece: np.ndarray  # (bars,)
     sung: np.ndarray  # (bars, 16) bool
+    high: np.ndarray  # (bars,) MIDI number, mean of the tune; nan without
     turns: np.ndarray  # (bars,) bool
     clear: np.ndarray  # (bars,) share of tones of the chords; 0 where a chord is missing
 
@@ -61,12 +63,14 @@ def bars_of(given: list[Lesson]) -> Bars:
         tune = lesson.tune[lesson.tune[:, 0] < count * BAR]
         sung = np.zeros((count, BAR), dtype=bool)
         sung[tune[:, 0] // BAR, tune[:, 0] % BAR] = True
+        many = np.bincount(tune[:, 0] // BAR, minlength=count)
+        high = np.bincount(tune[:, 0] // BAR, tune[:, 2], minlength=count) / np.where(many > 0, many, np.nan)
         turns = np.zeros(count, dtype=bool)
         at = track.starts[track.starts < 4 * count]
         turns[at[at % 4 > 0] // 4] = True
         missing = (track.root[: 4 * count].reshape(-1, 4) < 0).any(axis=1)
         clear = np.bincount(bar, role < 4, minlength=count) / np.maximum(size, 1)
-        parts.append((table[order], size, np.full(count, number), sung, turns, np.where(missing, 0, clear)))
+        parts.append((table[order], size, np.full(count, number), sung, high, turns, np.where(missing, 0, clear)))
     notes, sizes, *others = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Bars(notes, np.concatenate([[0], np.cumsum(sizes)]), *others)
 
@@ -103,8 +107,9 @@ def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def learn_comping(given: dict[str, list[Lesson]], *, clusters: int = CLUSTERS, seed: int = 0) -> CompingStatistics:
     """Statistics of the lessons of every genre: of accompaniments that were played, where there are any."""
-    out: dict[str, list] = {name: [] for name in ("often", "follows", "sung", "turns", "dense")}
+    out: dict[str, list] = {name: [] for name in ("often", "follows", "sung", "high", "turns", "dense")}
     notes, first, total = [], [], 0
+    described, members = [], []
     for genre in GENRES:
         if not given.get(genre):
             raise ParameterError(f"there are no accompaniments of {genre} to learn from")
@@ -119,6 +124,8 @@ def learn_comping(given: dict[str, list[Lesson]], *, clusters: int = CLUSTERS, s
         pool = np.flatnonzero(use)
         centres = _means(points[rng.permutation(pool)[:BARS]], clusters, rng)
         cluster = np.where(use, _nearest(points, centres), -1)
+        described.append(points[pool])
+        members.append(cluster[pool])
         good = np.flatnonzero(use & (bars.clear >= min(EXPLAINED, np.quantile(bars.clear[use], 0.8))))
         far = (centres**2).sum(axis=1) - 2 * points[good] @ centres.T + (points[good] ** 2).sum(axis=1)[:, None]
         own = cluster[good][:, None] == np.arange(clusters)
@@ -133,6 +140,10 @@ def learn_comping(given: dict[str, list[Lesson]], *, clusters: int = CLUSTERS, s
         out["often"].append(count / count.sum())
         out["follows"].append(follows / np.maximum(follows.sum(axis=1, keepdims=True), 1))
         out["sung"].append((member + bars.sung[use].mean(axis=0) * 8) / (count[:, None] + 8))
+        known = use & ~np.isnan(bars.high)
+        usual, told = bars.high[known].mean(), np.bincount(cluster[known], minlength=clusters)
+        total_high = np.bincount(cluster[known], bars.high[known], minlength=clusters)
+        out["high"].append((total_high + 4 * usual) / (told + 4))
         out["turns"].append(bars.turns[stands])
         out["dense"].append((density.mean(), density.std()))
         chosen = [bars.notes[bars.first[i] : bars.first[i + 1]] for i in stands]
@@ -140,4 +151,24 @@ def learn_comping(given: dict[str, list[Lesson]], *, clusters: int = CLUSTERS, s
         notes += chosen
         total = int(first[-1][-1])
     tables = {name: np.array(rows) for name, rows in out.items()}
-    return CompingStatistics(first=np.array(first), notes=np.concatenate(notes), **tables)
+    typical = _typical(described, members, clusters)
+    return CompingStatistics(first=np.array(first), notes=np.concatenate(notes), typical=typical, **tables)
+
+
+def _typical(described: list[np.ndarray], members: list[np.ndarray], clusters: int) -> np.ndarray:
+    """(3 genres, 3 others, clusters) log odds of the bars of each cluster for their genre against another.
+
+    By a linear discriminant with one covariance for both; 0 for a genre against itself.
+    """
+    out = np.zeros((len(described), len(described), clusters))
+    for i, j in np.ndindex(out.shape[:2]):
+        if i == j:
+            continue
+        mine, theirs = described[i], described[j]
+        middle = mine.mean(axis=0), theirs.mean(axis=0)
+        spread = (np.cov(mine.T) + np.cov(theirs.T)) / 2 + SHRINK * np.eye(mine.shape[1])
+        weight = np.linalg.solve(spread, middle[0] - middle[1])
+        odds = (mine - (middle[0] + middle[1]) / 2) @ weight
+        count = np.bincount(members[i], minlength=clusters)
+        out[i, j] = np.bincount(members[i], odds, minlength=clusters) / np.maximum(count, 1)
+    return out

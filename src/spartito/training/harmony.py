@@ -39,7 +39,7 @@ SETS = {"classic": ("asap-scores",), "jazz": ("wjazzd", "pijama"), "pop": ("pop9
 VOICED = ("wjazzd",)  # their accompaniments were made by a program
 KNOWN = 64  # chords per genre and mode whose successors are learned one by one
 DOUBT = 8.0  # chords that must be seen once for half of the trust in what follows them
-SOUNDS = 0.1  # share of the accompaniment of a chord from which a tone is part of it
+SOUNDS = 0.07  # share of the accompaniment of a chord from which a tone is part of it
 LEAST = 2  # beats: shorter chords say nothing of what is added to them
 STRAY = 40.0  # notes that a quality is taken to have had in the tune, spread as over all qualities
 
