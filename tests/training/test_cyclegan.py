@@ -17,7 +17,15 @@ from spartito.training import cyclegan as job  # noqa: E402
 from spartito.training import cyclegan_losses as losses  # noqa: E402
 from spartito.training.cyclegan_guides import CountGuide, Guides, misled  # noqa: E402
 from spartito.training.data.genre_store import GridPiece, open_store, write_set  # noqa: E402
-from spartito.training.genre_training import open_run, parse_pair, recipe_of, test_genre, train_genre  # noqa: E402
+from spartito.training.genre_training import (  # noqa: E402
+    open_run,
+    parse_pair,
+    phrases_of,
+    pieces_of,
+    recipe_of,
+    test_genre,
+    train_genre,
+)
 
 TINY = job.CONFIGS["fixed", "tiny"]
 
@@ -392,6 +400,21 @@ def test_a_missing_checkpoint_is_an_error(run, store, tmp_path):
     with pytest.raises(ModelError, match=r"neither checkpoint\.pt nor"):
         test_genre(tmp_path, store, tmp_path / "out", classifier=tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_published_variant_takes_the_phrases_that_were_prepared(store, tmp_path):
+    for name in ("genres", "JC_C/train"):
+        (tmp_path / name).mkdir(parents=True)
+    phrase = np.zeros((64, 84, 1), dtype=bool)
+    phrase[:4, 40] = True  # no store would hold a phrase with three empty bars
+    for number in (1, 2):
+        np.save(tmp_path / "JC_C" / "train" / f"classic_piano_train_{number}.npy", phrase)
+    pieces = pieces_of(tmp_path, "classic", "train", pair=("classic", "jazz"), published=True)
+    assert len(phrases_of(pieces)) == 2 and phrases_of(pieces)[:, 1].sum() == 8
+    with pytest.raises(ParameterError, match="no pieces"):
+        pieces_of(tmp_path, "classic", "train", pair=("classic", "jazz"), published=False)
+    stored = pieces_of(store, "classic", "train", pair=("classic", "jazz"), published=True)
+    assert len(stored) == 3  # a store without folders of phrases
 
 
 def test_options():

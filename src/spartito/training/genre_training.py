@@ -19,6 +19,7 @@ from spartito.models.export import CONFIG, write_config
 from spartito.training import cyclegan as job
 from spartito.training import runs
 from spartito.training.commands import override
+from spartito.training.data.genre_phrases import open_published
 from spartito.training.data.genre_store import GENRES, PAIRS, GenrePieces, open_store
 from spartito.training.genre_classifier import open_classifier
 from spartito.training.genre_testing import run_test
@@ -64,13 +65,13 @@ def train_genre(
 
     Parameters
     ----------
-    store : folder of `train genre` that was prepared: `<genre>/train/*.npz` and perhaps `validation`
+    store : folder of `train genre`: `<genre>/train/*.npz` and perhaps `validation`; see `pieces_of`
     init : a run or weights to start from, of any pair; what fits is taken
     card : name, licence, data for `config.json`
     """
     output = Path(output)
     names = GENRES if recipe.network.model == "full" else pair
-    genres = {name: open_store(store, name, "train") for name in names}
+    genres = {name: pieces_of(store, name, "train", pair=pair, published=recipe.published) for name in names}
     network = job.new_network(recipe)
     if init is not None and not (output / "checkpoint.pt").exists():
         report(f"{start(network, Path(init))} tensors from {init}")
@@ -112,6 +113,14 @@ def train_genre(
     )
     runs.write_run(output, state, described)
     return output
+
+
+def pieces_of(store: Path, genre: str, split: str, *, pair: tuple[str, str], published: bool) -> GenrePieces:
+    """Pieces of a genre. The published variant takes the phrases of its pair as they were prepared, where folders of
+    MIDI files were (`train genre --prepare`): of its two genres equally many, of a third all."""
+    if published and split in ("train", "test") and Path(store, "genres").is_dir():
+        return open_published(store, genre, split, pair=pair if genre in pair else ())
+    return open_store(store, genre, split)
 
 
 def start(network: torch.nn.Module, source: Path) -> int:
@@ -161,7 +170,9 @@ def test_genre(
     """
     network, pair = open_run(run)
     judge = open_classifier(classifier)
-    phrases = [phrases_of(open_store(store, name, split), most=most) for name in pair]
+    published = network.config.variant == "published"
+    pieces = [pieces_of(store, name, split, pair=pair, published=published) for name in pair]
+    phrases = [phrases_of(part, most=most) for part in pieces]
     channels = slice(2 - network.config.generator.channels, 2)
     return run_test(
         network,
