@@ -94,10 +94,14 @@ def test_the_songs_are_in_the_store_with_their_onsets(folders, tmp_path):
 def test_songs_that_are_played_freely_are_told(tmp_path):
     onset = np.cumsum(np.random.default_rng(0).uniform(0.1, 0.6, 100))
     (tmp_path / "jazz").mkdir()
-    write_midi(Notes.from_arrays(onset, onset + 0.1, 60), tmp_path / "jazz" / "free.mid")
+    clock = TempoMap.constant(120, time_signatures=(TimeSignature(0, 4, 4),))
+    write_midi(Notes.from_arrays(onset, onset + 0.1, 60, tempo_map=clock), tmp_path / "jazz" / "free.mid")
     write(tmp_path / "jazz" / "even.mid")
     content = prepare_folders({"jazz": [tmp_path / "jazz"]}, tmp_path / "out", report=quiet)
-    assert "1 are not played on the beats of their file, so their bars are none: free.mid" in summary(content)
+    assert reasons(content, "jazz")["free.mid"].startswith("it is played freely")
+    content = prepare_folders({"jazz": [tmp_path / "jazz"]}, tmp_path / "out", rules=Rules(strict=True), report=quiet)
+    assert reasons(content, "jazz")["free.mid"] == ""  # as published
+    assert "1 are played freely, not on the beats of their file: free.mid" in summary(content)
 
 
 def test_published_phrases_are_pieces_as_they_are(folders, tmp_path):

@@ -224,9 +224,7 @@ def summary(content: dict, *, every: bool = False) -> str:
             lines.append(f"  {len(refused)} refused, the first: {refused[0]['file']}: {refused[0]['refused']}")
         free = [row["file"] for row in told["files"] if not row["refused"] and not row["on_the_beat"]]
         if free:
-            lines.append(
-                f"  {len(free)} are not played on the beats of their file, so their bars are none: {_some(free, every)}"
-            )
+            lines.append(f"  {len(free)} are played freely, not on the beats of their file: {_some(free, every)}")
     for name, counts in content["pairs"].items():
         lines.append(f"{name}: " + ", ".join(f"{n} {mode}" for mode, n in counts.items()) + " of each genre")
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from spartito.training.data.genre_phrases import (
     Rules,
     draw_test,
     keep_song,
+    keeps_time,
     load_phrases,
     load_song,
     phrases_of,
@@ -123,6 +124,15 @@ def test_strict_takes_one_signature_of_four_four_at_the_beginning(signatures, wo
 def test_lenient_takes_the_regions_in_four_four(signatures, regions):
     piece = read_song(midi(bars(8), *signatures), name="a", rules=Rules())
     assert piece.regions.tolist() == regions and len(phrases_of(piece)) == sum(b - a for a, b in regions) // 64
+
+
+def test_free_playing_is_told_from_loose_playing():
+    random = np.random.default_rng(0)
+    swung = np.tile([0.0, 2.6], 50) + np.repeat(4 * np.arange(50), 2)
+    assert (
+        keeps_time(np.arange(40)) and keeps_time(swung + random.normal(0, 0.3, 100)) and keeps_time([0, 4, 8, 12, 16])
+    )
+    assert not keeps_time(np.cumsum(random.uniform(0.5, 5, 300))) and not keeps_time([])
 
 
 def test_lenient_needs_a_bar_of_four_four():

@@ -14,7 +14,7 @@ The published steps
 Modes
     *strict* qualifies as published: a file that does not say its metre is refused, too. *lenient*, the default, takes a
     missing signature for 4/4, as MIDI does, and of a song with several keeps its regions in 4/4 (2/2 is one, 2/4 in
-    pairs of bars). With `compat`, phrases at the end are dropped until their number is a multiple of four, as a
+    pairs of bars); it refuses what is played freely, without regard to the beats of the file (`keeps_time`). With `compat`, phrases at the end are dropped until their number is a multiple of four, as a
     left-over of an earlier version did in the published program: a song under 16 bars is lost.
 
 Differences
@@ -41,7 +41,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.beats import beats_from_tempo_map, pitched
+from spartito.analysis.beats import pitched
 from spartito.errors import NotesError, ParameterError
 from spartito.files import atomic_path
 from spartito.notes.midi import parse_midi, write_midi
@@ -68,6 +68,7 @@ __all__ = [
     "check_midi",
     "draw_test",
     "keep_song",
+    "keeps_time",
     "load_phrases",
     "load_song",
     "open_published",
@@ -79,9 +80,11 @@ __all__ = [
     "write_pair",
 ]
 
-VERSION = 1  # of what is kept of a song; another one makes everything anew
+VERSION = 2  # of what is kept of a song; another one makes everything anew
 STEP = 60 / 80 / STEPS_PER_BEAT  # s: check MIDI files are written at 80 beats per minute, as published
 LOUDNESS = 100  # velocity of their notes
+TOGETHER = 0.15  # mean resultant; of jazz played to a click 0.3 and more, of free playing none
+BY_CHANCE = 2.5  # deviations of the mean resultant of few onsets
 TAILS = ("remove", "fill")
 ORDER = ("jazz", "classic", "pop")  # the order of letters in published names of folders: JC, JP, CP, JCP
 
@@ -131,8 +134,18 @@ def facts_of(notes: Notes) -> dict:
         "time_signatures": len(marks),
         "time_signature": f"{marks[0].numerator}/{marks[0].denominator}" if len(marks) == 1 else None,
         "tempo": round(60e6 / float(clock.changes[0, 1]), 3),
-        "on_the_beat": beats_from_tempo_map(notes) is not None,
+        "on_the_beat": keeps_time(STEPS_PER_BEAT * clock.seconds_to_quarters(pitched(notes).onset)),
     }
+
+
+def keeps_time(place: np.ndarray) -> bool:
+    """Whether onsets at `place` ((n,) steps) keep to the beats of their file, however loosely; free ones do not.
+
+    Their phases within a beat, half or quarter of one then have a common direction (mean resultant above `TOGETHER`).
+    """
+    turns = np.exp(2j * np.pi * np.asarray(place)[None] / np.array([[4.0], [2.0], [1.0]]))
+    common = np.abs(turns.mean(axis=1)).max() if len(place) else 0.0
+    return bool(common > max(TOGETHER, min(BY_CHANCE / np.sqrt(max(len(place), 1)), 0.9)))
 
 
 def qualify(notes: Notes, *, strict: bool) -> None:
@@ -179,6 +192,8 @@ def read_song(data: bytes, *, name: str, rules: Rules) -> GridPiece:
     onset, offset = (
         np.round(STEPS_PER_BEAT * clock.seconds_to_quarters(times), 6) for times in (notes.onset, notes.offset)
     )
+    if not rules.strict and not keeps_time(onset):
+        raise Refused("it is played freely, not on the beats of its file: its bars are none")
     end = int(np.ceil(offset.max()))
     regions = [(0, end)] if rules.strict else _regions(clock, end)
     kept = [span for first, last in regions if len(span := _cut(first, last, rules))]
