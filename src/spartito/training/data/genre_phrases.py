@@ -14,8 +14,9 @@ The published steps
 Modes
     *strict* qualifies as published: a file that does not say its metre is refused, too. *lenient*, the default, takes a
     missing signature for 4/4, as MIDI does, and of a song with several keeps its regions in 4/4 (2/2 is one, 2/4 in
-    pairs of bars); it refuses what is played freely, without regard to the beats of the file (`keeps_time`). With `compat`, phrases at the end are dropped until their number is a multiple of four, as a
-    left-over of an earlier version did in the published program: a song under 16 bars is lost.
+    pairs of bars); it refuses what is played freely, without regard to the beats of the file (`keeps_time`).
+    With `compat`, phrases at the end are dropped until their number is a multiple of four, as a left-over of an earlier
+    version did in the published program: a song under 16 bars is lost.
 
 Differences
     - Songs are drawn with a seed and balanced with one, and drawn among those that qualify, so that a tenth of them is
