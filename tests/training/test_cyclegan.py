@@ -417,6 +417,17 @@ def test_the_published_variant_takes_the_phrases_that_were_prepared(store, tmp_p
     assert len(stored) == 3  # a store without folders of phrases
 
 
+def test_an_exported_pair_opens_as_a_run(run, tmp_path):
+    from spartito.models.cyclegan_export import export_pair
+
+    network, _ = open_run(run)
+    again, pair = open_run(export_pair(run, tmp_path))
+    assert pair == ("classic", "pop") and again.config.model == "base"
+    x = phrases(2)
+    with torch.no_grad():
+        np.testing.assert_allclose(again.BtoA(x), network.BtoA(x), atol=0.02)  # float16
+
+
 def test_options():
     assert parse_pair("pop, jazz") == ("jazz", "pop")
     with pytest.raises(ParameterError, match="a pair is one of"):

@@ -15,6 +15,7 @@ import torch
 
 from spartito.errors import ModelError, ParameterError
 from spartito.models.cyclegan import MODELS, CycleGan, CycleGanConfig
+from spartito.models.cyclegan_export import generator_state
 from spartito.models.export import CONFIG, write_config
 from spartito.training import cyclegan as job
 from spartito.training import runs
@@ -134,18 +135,29 @@ def start(network: torch.nn.Module, source: Path) -> int:
 
 
 def open_run(folder: Path) -> tuple[CycleGan, tuple[str, str]]:
-    """The networks of a run with their weights, and its pair. Raises ModelError when anything of it is missing."""
+    """The networks of a run with their weights, and its pair; of an exported pair the generators, which is all it has.
+
+    Raises ModelError when anything of it is missing.
+    """
     folder = Path(folder)
     if not (folder / CONFIG).exists():
         raise ModelError(f"{folder} holds no {CONFIG}: it is no run of `train genre-pair`")
     settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    network = CycleGan(CycleGanConfig.from_dict(settings["network"]))
-    state = {k: v for k, v in runs.read_weights(folder).items() if not k.startswith("guides.")}
     try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ModelError(f"the weights in {folder} are of another layout: {str(error).splitlines()[1]}") from error
-    return network.eval(), tuple(settings["pair"])
+        config, pair = settings.get("network"), tuple(settings["pair"])
+        if config is None:  # `export_pair` leaves the discriminators behind
+            generator = settings["generator"]
+            judges = {"channels": generator["channels"]}
+            config = {"model": "base", "generator": generator, "discriminator": judges}
+    except KeyError as error:
+        raise ModelError(f"{folder / CONFIG} does not describe a pair of genres: {error} is missing") from error
+    network = CycleGan(CycleGanConfig.from_dict(config))
+    own, state = generator_state(network), runs.read_weights(folder)
+    if any(name not in state or state[name].shape != value.shape for name, value in own.items()):
+        raise ModelError(f"the weights in {folder} are of another layout than its {CONFIG} says")
+    fitting = {k: v for k, v in state.items() if k in network.state_dict()}
+    network.load_state_dict(network.state_dict() | fitting)
+    return network.eval(), pair
 
 
 def test_genre(
