@@ -10,7 +10,7 @@ import pytest
 from spartito.analysis.note_chords import ChordTrack
 from spartito.models import idiom_tokens as t
 from spartito.models.hub import find_model
-from spartito.models.idiom_runtime import IdiomWriter, Sheet
+from spartito.models.idiom_runtime import IdiomWriter, Sheet, ceilings
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -90,6 +90,13 @@ def test_what_is_written_keeps_to_the_rules(writer):
     assert (np.bincount(step // 16, minlength=8) > 0).all()  # no bar is empty
     tune = np.where(sheet.rows[:, t.STATE] > 0, sheet.rows[:, t.TUNE] + 21, 128)
     assert (pitch < tune[step]).all()
+
+
+def test_the_tune_is_a_ceiling_through_its_short_rests():
+    rows = t.beyond(24)[None]
+    for first, last, key in ((2, 4, 50), (8, 10, 46), (20, 22, 60)):  # rests of 4 and of 10 steps
+        rows[0, first:last, t.TUNE], rows[0, first:last, t.STATE] = key, t.HELD
+    assert ceilings(rows)[0].tolist() == [88, 88, *[50] * 6, 46, 46, *[88] * 10, 60, 60, 88, 88]
 
 
 def test_seeds_and_batches(writer):

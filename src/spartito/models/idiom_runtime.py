@@ -10,7 +10,7 @@ source, or written a moment ago. These are told to the decoder first, so that a 
 a piece, and all pieces, are written side by side, a note each at a time.
 
 What may be drawn is narrowed so that nothing can be malformed: steps never go back, keys rise within a step; and so
-that the tune stays on top and no bar is empty: keys from the tune up are closed while it sounds, and the next note
+that the tune stays on top and no bar is empty: keys from the tune up are closed (`ceilings`), and the next note
 begins at the latest in the bar behind that of the last one. At temperature 0 the likeliest step and key are taken, with
 medians for the rest; above it they are drawn from those that make up `top_p` of the probability (A. Holtzman et al.,
 'The curious case of neural text degeneration', ICLR 2020). Every stretch of every candidate has its own dice.
@@ -54,6 +54,7 @@ STRETCH = WINDOW // 2  # steps written at once, and steps before them that are t
 MOST_NOTES = 120  # of a stretch
 DICE = 5  # throws per note: position, key, hand, duration, velocity
 MIDDLE = 0.5  # the throw that gives a median
+REST = 8  # steps, two beats: a tune that rests no longer is still the line on top
 FIRST_KEY = 39  # see `models/idiom.py`
 CLOSED = -1e9  # logit of what may not be drawn
 
@@ -124,6 +125,21 @@ class IdiomWriter:
         return [table[np.lexsort((table[:, 2], table[:, 0]))] for table in notes]
 
 
+def ceilings(rows: np.ndarray) -> np.ndarray:
+    """(n, steps) the key from which on all are closed at each step of rows (n, steps, 9): that of the tune.
+
+    Through a rest of the tune no longer than `REST` it is the higher one of the notes before and behind; else 88.
+    """
+    sounding = (rows[..., STATE] != SILENT) & (rows[..., TUNE] != NO_KEY)
+    steps = np.arange(sounding.shape[1])
+    before = np.maximum.accumulate(np.where(sounding, steps, -1), axis=1)
+    behind = np.minimum.accumulate(np.where(sounding, steps, len(steps))[:, ::-1], axis=1)[:, ::-1]
+    short = (before >= 0) & (behind < len(steps)) & (behind - before <= REST + 1)
+    row = np.arange(len(rows))[:, None]
+    last, following = rows[row, np.maximum(before, 0), TUNE], rows[row, np.minimum(behind, len(steps) - 1), TUNE]
+    return np.where(short, np.maximum(last, following), KEYS)
+
+
 class _Windows:
     """The window of each of some sheets that ends with one of their stretches.
 
@@ -148,9 +164,7 @@ class _Windows:
         }
         self.steps, self.pointers, self.cells = model.encode(told)
         self.seen = np.ascontiguousarray(told["rows"][:, :WINDOW, [TUNE, ROOT]])
-        window = rows[:, :WINDOW]
-        sounding = (window[..., STATE] != SILENT) & (window[..., TUNE] != NO_KEY)
-        self.ceiling = np.where(sounding, window[..., TUNE], KEYS)  # (b, 64) keys from here on are closed
+        self.ceiling = ceilings(rows)[:, :WINDOW]
         steps = self.base[:, None] + np.arange(WINDOW)
         self.bars = np.array([s.bars[np.minimum(row, len(s.bars) - 1)] for s, row in zip(sheets, steps)])  # (b, 64)
         self.prompts = [
