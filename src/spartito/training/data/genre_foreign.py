@@ -126,7 +126,7 @@ def piano_midi_pieces(folder: Path) -> Iterator[GridPiece]:
     for path in _files(folder):
         notes = read_midi(path)
         place, stop = _places(notes)
-        starts, lengths = tick_bars(notes.tempo_map, place.max(initial=0.0) / STEPS_PER_BEAT + 1)
+        starts, lengths = tick_bars(notes.tempo_map, place.max(initial=0.0) / STEPS_PER_BEAT + 0.25)
         regions = bar_regions(starts, lengths)
         if not len(regions) or on_grid_share(place) < METRICAL:
             continue
@@ -157,7 +157,7 @@ def disklavier_pieces(folder: Path) -> Iterator[GridPiece]:
         place, stop = _places(notes)
         band = bass | (programs < 0)
         alone = band.sum() < 4 * ENOUGH
-        starts, lengths = tick_bars(notes.tempo_map, place.max() / STEPS_PER_BEAT + 1)
+        starts, lengths = tick_bars(notes.tempo_map, place.max() / STEPS_PER_BEAT + 0.25)
         witnesses = place[piano if alone else band]
         good = synchronous_bars(witnesses, starts, least=SYNCHRONOUS_ALONE if alone else SYNCHRONOUS)
         regions = bar_regions(starts, np.where(good, lengths, 0))
@@ -197,7 +197,7 @@ def multitrack_pop_pieces(folder: Path) -> Iterator[GridPiece]:
             continue
         rows_taken, tune = taken
         digest = hashlib.sha1(notes.pitch[rows_taken].astype(np.int16).tobytes()).hexdigest()
-        starts, lengths = tick_bars(notes.tempo_map, place[rows_taken].max() / STEPS_PER_BEAT + 1)
+        starts, lengths = tick_bars(notes.tempo_map, place[rows_taken].max() / STEPS_PER_BEAT + 0.25)
         regions = bar_regions(starts, lengths)
         if digest in seen or not len(regions):
             continue
