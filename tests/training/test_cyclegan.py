@@ -393,6 +393,17 @@ def test_starting_from_another_run(store, run, tmp_path):
         train_genre(store, tmp_path / "x", pair=("jazz", "pop"), recipe=recipe, init=tmp_path / "other.safetensors")
 
 
+def test_starting_the_other_way_round(run):
+    recipe = recipe_of("tiny", model="full")
+    network, straight = job.new_network(recipe), job.new_network(recipe)
+    start(straight, run)
+    start(network, run, swap=True)
+    parts = [{k: v for k, v in n.state_dict().items()} for n in (network, straight)]
+    for name, other in (("AtoB", "BtoA"), ("BtoA", "AtoB"), ("D_A", "D_B"), ("D_B_music", "D_A_music")):
+        for key in (k for k in parts[0] if k.startswith(f"{name}.")):
+            assert torch.equal(parts[0][key], parts[1][key.replace(name, other, 1)])
+
+
 def test_a_missing_checkpoint_is_an_error(run, store, tmp_path):
     with pytest.raises(ModelError, match=r"config\.json"):
         test_genre(tmp_path, store, tmp_path / "out", classifier=tmp_path)

@@ -26,6 +26,7 @@ def genre_pair(
     variant: Annotated[str, typer.Option(help="fixed, or published: the losses and schedule of the paper.")] = "fixed",
     config: Annotated[str, typer.Option(help="tiny, lite, small or paper.")] = "lite",
     init: Annotated[Path | None, typer.Option(help="Run or weights to start from, of any pair.")] = None,
+    swap: Annotated[bool, typer.Option("--swap", help="Exchange the directions of --init.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Setting, as loop.steps=1000 or noise=1.")] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "my-genres",
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "not stated",
@@ -40,6 +41,7 @@ def genre_pair(
         pair=parse_pair(pair),
         recipe=recipe_of(config, variant=variant, model=model, settings=set_ or []),
         init=init,
+        swap=swap,
         card={"name": name, "licence": licence, "data": data},
         report=typer.echo,
     )

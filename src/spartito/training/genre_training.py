@@ -28,6 +28,7 @@ from spartito.training.loop import fit
 
 __all__ = ["open_run", "parse_pair", "recipe_of", "test_genre", "train_genre"]
 
+SWAPPED = {"AtoB": "BtoA", "D_A": "D_B", "D_A_music": "D_B_music"}
 Report = Callable[[str], None]
 
 
@@ -59,6 +60,7 @@ def train_genre(
     pair: tuple[str, str],
     recipe: job.GenreRecipe,
     init: Path | None = None,
+    swap: bool = False,
     card: dict | None = None,
     report: Report = print,
 ) -> Path:
@@ -68,6 +70,7 @@ def train_genre(
     ----------
     store : folder of `train genre`: `<genre>/train/*.npz` and perhaps `validation`; see `pieces_of`
     init : a run or weights to start from, of any pair; what fits is taken
+    swap : A of that pair is B of this one, or the other way round: directions are exchanged
     card : name, licence, data for `config.json`
     """
     output = Path(output)
@@ -75,7 +78,7 @@ def train_genre(
     genres = {name: pieces_of(store, name, "train", pair=pair, published=recipe.published) for name in names}
     network = job.new_network(recipe)
     if init is not None and not (output / "checkpoint.pt").exists():
-        report(f"{start(network, Path(init))} tensors from {init}")
+        report(f"{start(network, Path(init), swap=swap)} tensors from {init}")
     batch_at, per_epoch = job.batches(genres, pair, recipe)
     if recipe.epochs:
         recipe = replace(recipe, loop=replace(recipe.loop, steps=recipe.epochs * per_epoch))
@@ -124,9 +127,16 @@ def pieces_of(store: Path, genre: str, split: str, *, pair: tuple[str, str], pub
     return open_store(store, genre, split)
 
 
-def start(network: torch.nn.Module, source: Path) -> int:
-    """Load what fits of other weights; how many tensors did. Raises ModelError when none does."""
+def start(network: torch.nn.Module, source: Path, *, swap: bool = False) -> int:
+    """Load what fits of other weights; how many tensors did. Raises ModelError when none does.
+
+    `swap` exchanges generators and discriminators, and leaves the guides out: they tell A from B.
+    """
     state, own = runs.read_weights(source), network.state_dict()
+    if swap:
+        other = SWAPPED | {new: old for old, new in SWAPPED.items()}
+        parts = ((name.partition("."), value) for name, value in state.items() if not name.startswith("guides."))
+        state = {f"{other.get(first, first)}.{rest}": value for (first, _, rest), value in parts}
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise ModelError(f"none of the weights in {source} is of this network's layout")
