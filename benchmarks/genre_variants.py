@@ -21,12 +21,9 @@ import numpy as np
 from spartito.evaluation.strength import COUNTS, strengths, success
 from spartito.evaluation.style import compare
 from spartito.files import atomic_path
-from spartito.notes.phrases import PHRASE
-from spartito.training.data.genre_store import open_store
-from spartito.training.genre_profiles import evenly
 
 sys.path.insert(0, str(Path(__file__).parent))
-from restyle import judges_of, table
+from restyle import judges_of, phrases_of, table
 
 NAMES = ("run", "direction")
 HEADS = {  # key: heading
@@ -45,13 +42,6 @@ HEADS = {  # key: heading
     "content_diff": "content diff",
     "empty": "empty",
 }
-
-
-def phrases(store: Path, genre: str, count: int) -> np.ndarray:
-    """(n, 2, 64, 84) test phrases, spread over sets and works."""
-    pieces = open_store(store, genre, "test")
-    windows = pieces.windows(hop=PHRASE)
-    return pieces.rolls(windows[evenly(pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]], count)])
 
 
 def with_onsets(sounding: np.ndarray) -> np.ndarray:
@@ -114,7 +104,10 @@ def main(arguments: list[str] | None = None) -> list[dict]:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     pairs = [json.loads((run / "config.json").read_text(encoding="utf-8"))["pair"] for run in options.runs]
-    sides = {genre: phrases(options.store, genre, options.phrases) for genre in sorted({g for p in pairs for g in p})}
+    sides = {
+        genre: phrases_of(options.store, genre, "test", options.phrases)
+        for genre in sorted({g for p in pairs for g in p})
+    }
     rows = []
     for run in options.runs:
         rows += rows_of(run, sides, options)

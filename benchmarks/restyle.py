@@ -15,9 +15,10 @@ phrases of four bars. `--pieces` whole pieces of each genre follow. Engines:
     cyclegan, idiom, ...  engines of `restyle`; `idiom+melody` with `--keep melody`; `new=FOLDER` one of a model
 
 JUDGES holds the evaluation judges (`benchmarks/genre_judges.py`), `<a>-<b>`: they learned from sets that nothing else
-has seen, on onsets alone, with genres matched in density. RUNS holds runs of `spartito train genre-classifier`,
-`<a>-<b>-<kind>`: `independent` learned from works that no generator or engine learned from, `published`, the paper's
-(or `shipped`, a narrower one), from those they learned from.
+has seen, on onsets alone, with genres matched in density. Pop of another collection lies elsewhere between two genres
+than this store's, so their threshold is set on its validation works (equal errors on both genres). RUNS holds runs of
+`spartito train genre-classifier`, `<a>-<b>-<kind>`: `independent` learned from works that no generator or engine
+learned from, `published`, the paper's (or `shipped`, a narrower one), from those they learned from.
 
 *Success*: phrases taken for their own genre before and for the target after. S is the strength of the direction, with
 the cycle (the result restyled back). A figure of success is to be read with three others: how many of the phrases are
@@ -60,6 +61,8 @@ PLAIN = ("identity", "rule", "real")
 SEED = 7
 TEMPO = 110.0  # quarter notes per minute where the set does not say
 LEAD = 1.0  # seconds before the first beat
+CALIBRATED = 400  # phrases of a genre that set the threshold of the evaluation judge
+BATCH = 256  # phrases judged at once
 PROFILED = 1000  # phrases of a genre that make its profile
 COLUMNS = {  # key: heading
     "known_evaluation": "known: evaluation judge",
@@ -162,24 +165,58 @@ def whole(store: Path, genre: str, count: int, *, bars: int = 128) -> list[Excer
 
 def judges_of(options, pair: tuple[str, str]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Name -> function from phrases (n, 2, 64, 84) to probabilities (n, 2) of the pair."""
-    import torch
-
     from spartito.training.genre_classifier import open_classifier
-
-    def judge(network):
-        def say(phrases: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                return network(torch.from_numpy(phrases.astype(np.float32))).softmax(dim=1).numpy()
-
-        return say
 
     found = {}
     for name, folder in judge_folders(options, pair).items():
         try:
-            found[name] = judge(open_classifier(folder))
+            network = open_classifier(folder)
         except ModelError:
             print(f"  no classifier in {folder}", file=sys.stderr)
+            continue
+        found[name] = judge(network, 0.0)
+        if name == "evaluation":
+            sides = [phrases_of(options.store, genre, "validation", CALIBRATED) for genre in pair]
+            found[name] = judge(network, equal_errors(*(odds(network, side) for side in sides)))
     return found
+
+
+def judge(network, threshold: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Probabilities of a network whose log odds of genre A are `threshold` where both genres are alike."""
+
+    def say(phrases: np.ndarray) -> np.ndarray:
+        a = 1 / (1 + np.exp(threshold - odds(network, phrases)))
+        return np.column_stack([a, 1 - a])
+
+    return say
+
+
+def odds(network, phrases: np.ndarray) -> np.ndarray:
+    """(n,) log odds of genre A."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [
+            network(torch.from_numpy(part.astype(np.float32)))
+            for part in np.array_split(phrases, -(-len(phrases) // BATCH))
+        ]
+    logits = torch.cat(parts).double().numpy()
+    return logits[:, 0] - logits[:, 1]
+
+
+def equal_errors(a: np.ndarray, b: np.ndarray) -> float:
+    """The threshold between log odds of genres A and B that is wrong on both as often."""
+    every = np.sort(np.concatenate([a, b]))
+    missed = np.searchsorted(np.sort(a), every) / len(a)
+    taken = 1 - np.searchsorted(np.sort(b), every) / len(b)
+    return float(every[np.abs(missed - taken).argmin()])
+
+
+def phrases_of(store: Path, genre: str, split: str, count: int) -> np.ndarray:
+    """(n, 2, 64, 84) phrases, spread over sets and works."""
+    pieces = open_store(store, genre, split)
+    windows = pieces.windows(hop=PHRASE)
+    return pieces.rolls(windows[evenly(pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]], count)])
 
 
 def judge_folders(options, pair: tuple[str, str]) -> dict[str, Path]:

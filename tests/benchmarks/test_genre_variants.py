@@ -58,7 +58,7 @@ def test_a_generator_that_moves_keys(script, monkeypatch, tmp_path, channels):
     monkeypatch.setattr("spartito.training.genre_training.open_run", lambda run: (network, ("jazz", "pop")))
     monkeypatch.setattr(script, "judges_of", lambda options, pair: {"independent": judge})
     up = np.roll(given, 12, axis=-1)
-    monkeypatch.setattr(script, "phrases", lambda store, genre, count: given if genre == "jazz" else up)
+    monkeypatch.setattr(script, "phrases_of", lambda store, genre, split, count: given if genre == "jazz" else up)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps({"pair": ["jazz", "pop"]}))
     rows = script.main([str(tmp_path), str(tmp_path / "run"), "--classifiers", "x", "-o", str(tmp_path / "out")])

@@ -101,3 +101,22 @@ def test_notes_come_back_to_their_grid(script, store):
     assert excerpt.on_grid(excerpt.notes).tolist() == excerpt.grid.tolist()
     assert excerpt.steps == 128 and excerpt.phrases(excerpt.grid).shape == (2, 2, 64, 84)
     assert excerpt.tune().sum() == 32
+
+
+def test_the_threshold_of_equal_errors(script):
+    assert script.equal_errors(np.array([2.0, 3.0, 4.0, 5.0]), np.array([-1.0, 0.0, 1.0])) in (1.0, 2.0)
+    skewed = script.equal_errors(np.array([3.0, 4.0, 5.0, 1.0]), np.array([2.0, 1.5, 0.5, 3.5]))
+    assert 2.0 < skewed <= 3.0  # the 1.0 is missed, the 3.5 taken for A
+
+
+def test_what_a_judge_says_of_its_threshold(script):
+    import torch
+
+    def network(x):
+        high = x[:, 1].sum(dim=(1, 2))
+        return torch.stack([high, torch.zeros_like(high)], dim=1)
+
+    phrases = np.zeros((2, 2, 64, 84), dtype=np.uint8)
+    phrases[1, 1, :3, 5] = 1
+    said = script.judge(network, 3.0)(phrases)
+    assert said[:, 0] == pytest.approx([1 / (1 + np.exp(3.0)), 0.5]) and said.sum(axis=1) == pytest.approx([1, 1])
