@@ -23,6 +23,7 @@ from spartito.training.genre_training import (  # noqa: E402
     phrases_of,
     pieces_of,
     recipe_of,
+    start,
     test_genre,
     train_genre,
 )
