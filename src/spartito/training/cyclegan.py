@@ -76,11 +76,11 @@ class GenreRecipe:
     """sigma_D, deviation of the half-normal noise that discriminators see."""
     pool: int = 50
     """Pairs of batches; not used by `base`."""
-    cycle: float = 5.0
+    cycle: float = 3.0
     """Weight of the cycle; of the published L1 it is 10."""
     positives: float = 9.0
     """By how much heavier cells that sound are in the fixed cycle."""
-    adversarial: float = 1.0
+    adversarial: float = 1.5
     """Weight of the discriminators of the genres for the generators."""
     gamma: float = 1.0
     """Weight of the extra discriminators' own losses."""
@@ -88,20 +88,20 @@ class GenreRecipe:
     """Weight of the extra discriminators for the generators; no effect when published."""
     identity: float = 1.0
     """Weight of the identity; on a quarter of each batch."""
-    guidance: float = 1.0
+    guidance: float = 6.0
     """Weight of the guides for the generators; 0 does without guides."""
-    guidance_from: int = 300
+    guidance_from: int = 100
     """Step at which the guides begin to be heard; they are heard fully after as many steps again."""
     chroma: float = 10.0
     """Weight of the floor under the likeness of the chroma."""
     chroma_floor: float = 0.8
-    tune: float = 1.0
+    tune: float = 0.5
     """Weight of the tune's onsets, which are to stay."""
     foreign: float = 5.0
     """Weight of the bound of foreign notes: of pitch classes that the source does not have."""
-    foreign_bound: float = 0.08
+    foreign_bound: float = 0.1
     """Share of all notes of a phrase; free below."""
-    range: float = 5.0
+    range: float = 10.0
     """Weight of the bound of notes outside of the range of the source."""
     range_margin: int = 5
     """Keys by which the range may grow on either side."""
@@ -109,13 +109,13 @@ class GenreRecipe:
     """Share of all notes of a phrase; free below."""
     clash: float = 5.0
     """Weight of the bound of onsets with a semitone beside them."""
-    clash_bound: float = 0.02
+    clash_bound: float = 0.03
     """By how much their share may be greater than that of the source."""
-    phantoms: float = 2.0
+    phantoms: float = 4.0
     """Weight of keys that begin to sound without an onset."""
     density: float = 2.0
     """Weight of the bounds of density."""
-    density_bound: float = 0.2
+    density_bound: float = 0.35
     """Of the natural logarithm of the ratio of cells that sound, and of onsets; free within."""
     dropped: float = 0.05
     """Chance of a sounding cell to be hidden from discriminators and guides."""
@@ -148,6 +148,7 @@ def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7),
         epochs=20,
         noise=1.0,
         cycle=10.0,
+        adversarial=1.0,
         identity=0.0,
         guidance=0.0,
         chroma=0.0,
@@ -170,8 +171,8 @@ def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7),
 def fixed_recipe(*, width: int, blocks: int, judges: int, **loop) -> GenreRecipe:
     """Our training around generators of a size."""
     settings = {
-        "steps": 6_000,
-        "learning_rate": 5e-4,
+        "steps": 4_000,
+        "learning_rate": 7e-4,
         "warmup": 100,
         "clip": 5.0,
         "average": 0.995,
