@@ -158,8 +158,14 @@ def test_phantoms_and_clashes_by_hand():
     assert losses.phantoms(x) == 0
     assert losses.clashes(x)[0] == pytest.approx(1 / 4)
     assert losses.clash_bound(torch.zeros_like(x), x, bound=0.05) == pytest.approx(0.2)
+    assert torch.equal(losses.heard(x), x)
     x[0, 1, 20:23, 60] = 1
     assert losses.phantoms(x) == pytest.approx(1 / 4)
+    clean = losses.heard(x.requires_grad_())
+    assert losses.phantoms(clean) == 0 and (x - clean).sum() == 3 and clean[0, 1, 0:2, 60].sum() == 2
+    clean.sum().backward()
+    assert x.grad[0, 1, 21, 60] == 0 and x.grad[0, 0, 21, 60] == 1
+    x = x.detach()
     assert losses.phantoms(x[:, 1:]) == 0
 
 

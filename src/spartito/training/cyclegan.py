@@ -47,6 +47,7 @@ from spartito.training.cyclegan_losses import (
     flipped,
     foreign_share,
     half_normal,
+    heard,
     l1,
     phantoms,
     tune_entropy,
@@ -379,7 +380,8 @@ class Game:
         few = max(1, len(a) // 4) if r.identity > 0 else 0
         to_b, same_b = network("AtoB", torch.cat([a, b[:few]])).split([len(a), few])
         to_a, same_a = network("BtoA", torch.cat([b, a[:few]])).split([len(b), few])
-        made_b, made_a = self.shown(to_b), self.shown(to_a)
+        raw_b, raw_a = self.shown(to_b), self.shown(to_a)
+        made_b, made_a = (raw_b, raw_a) if r.published else (heard(raw_b), heard(raw_a))
         self.fakes = made_a.detach(), made_b.detach()
         hard = not r.published and int(batch["step"]) % 2 == 0
         back_a = network("BtoA", made_b if hard else to_b.float().sigmoid())
@@ -403,6 +405,8 @@ class Game:
             )
             terms["identity"] = r.identity * same
         terms |= self.kept(batch, made_a, made_b)
+        if r.phantoms > 0:
+            terms["phantoms"] = r.phantoms * (phantoms(raw_a) + phantoms(raw_b))
         if r.tune > 0:
             terms["tune"] = r.tune * (tune_entropy(a, to_b) + tune_entropy(b, to_a))
         if r.guidance > 0:
@@ -417,7 +421,6 @@ class Game:
             "foreign": (r.foreign, lambda x, y: foreign_share(x, y, bound=r.foreign_bound)),
             "range": (r.range, lambda x, y: beyond_range(x, y, margin=r.range_margin, bound=r.range_bound)),
             "clash": (r.clash, lambda x, y: clash_bound(x, y, bound=r.clash_bound)),
-            "phantoms": (r.phantoms, lambda _, y: phantoms(y)),
             "density": (r.density, lambda x, y: density_bounds(x, y, bound=r.density_bound)),
         }
         return {name: w * sum(loss(*pair) for pair in pairs) for name, (w, loss) in found.items() if w > 0}

@@ -28,6 +28,7 @@ __all__ = [
     "flipped",
     "foreign_share",
     "half_normal",
+    "heard",
     "l1",
     "phantoms",
     "tune_entropy",
@@ -170,6 +171,20 @@ def beyond_range(reference: Tensor, estimate: Tensor, *, margin: int, bound: flo
     struck = estimate[:, 0].sum(1)
     share = (struck * (1 - inside)).sum(1) / (struck.sum(1) + 1)
     return (share - bound).clamp(min=0).mean()
+
+
+def heard(phrases: Tensor) -> Tensor:
+    """Phrases (B, C, 64, 84) without cells that sound though no note began them; what is held in may sound on.
+
+    So they are written as notes. No gradient goes to the cells that are silenced; one channel stays as it is.
+    """
+    if phrases.shape[1] == 1:
+        return phrases
+    struck, sounding = (phrases[:, i].detach() > 0.5 for i in (0, 1))
+    alive = [sounding[:, 0]]
+    for step in range(1, phrases.shape[2]):  # a run lives from its onset on
+        alive.append(sounding[:, step] & (struck[:, step] | alive[-1]))
+    return torch.stack([phrases[:, 0], phrases[:, 1] * torch.stack(alive, dim=1)], dim=1)
 
 
 def phantoms(estimate: Tensor) -> Tensor:
