@@ -14,6 +14,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from spartito.errors import ModelError, ParameterError  # noqa: E402
 from spartito.training import cyclegan as job  # noqa: E402
+from spartito.training import cyclegan_batches as data  # noqa: E402
 from spartito.training import cyclegan_losses as losses  # noqa: E402
 from spartito.training.cyclegan_guides import CountGuide, Guides, misled  # noqa: E402
 from spartito.training.data.genre_store import GridPiece, open_store, write_set  # noqa: E402
@@ -333,13 +334,13 @@ def run(store, tmp_path_factory):
 
 def test_batches_depend_on_their_index_alone(store):
     genres = {name: open_store(store, name, "train") for name in ("classic", "pop")}
-    first, per_epoch = job.batches(genres, ("classic", "pop"), TINY)
-    second, _ = job.batches(genres, ("classic", "pop"), TINY)
+    first, per_epoch = data.batches(genres, ("classic", "pop"), TINY)
+    second, _ = data.batches(genres, ("classic", "pop"), TINY)
     for index in (3, 0, per_epoch + 1):
         one, other = first(index), second(index)
         assert one["a"].shape == one["m"].shape == (4, 2, 64, 84)
         assert all(torch.equal(one[k], other[k]) for k in one)
-    published, _ = job.batches(genres, ("classic", "pop"), job.CONFIGS["published", "tiny"])
+    published, _ = data.batches(genres, ("classic", "pop"), job.CONFIGS["published", "tiny"])
     assert published(0)["a"].shape == published(0)["noise"].shape == (4, 1, 64, 84)
 
 
@@ -352,7 +353,7 @@ def test_sets_and_works_count_alike(tmp_path):
     for name, pieces in (("a", first), ("b", second)):
         write_set(tmp_path, "jazz", name, pieces, split=lambda _: "train")
     pieces = open_store(tmp_path, "jazz", "train")
-    chances = job.even_chances(pieces, pieces.windows())
+    chances = data.even_chances(pieces, pieces.windows())
     np.testing.assert_allclose(chances, [0.25, 0.25, 0.25, 0.25])
 
 
@@ -368,7 +369,7 @@ def test_a_run_logs_everything_and_can_be_opened(run):
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(store, run, tmp_path, monkeypatch):
     recipe = recipe_of("tiny", model="full")
-    made = job.batches
+    made = data.batches
 
     def stopping(*args):
         batch_at, per_epoch = made(*args)
@@ -381,10 +382,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(store, run, tmp_path
         return at, per_epoch
 
     recipe_now = replace(recipe, loop=replace(recipe.loop, checkpoint_minutes=0.0))
-    monkeypatch.setattr(job, "batches", stopping)
+    monkeypatch.setattr(data, "batches", stopping)
     with pytest.raises(KeyboardInterrupt):
         train_genre(store, tmp_path, pair=("classic", "pop"), recipe=recipe_now, report=str)
-    monkeypatch.setattr(job, "batches", made)
+    monkeypatch.setattr(data, "batches", made)
     train_genre(store, tmp_path, pair=("classic", "pop"), recipe=recipe, report=str)
     digests = [hashlib.sha256((f / "model.safetensors").read_bytes()).hexdigest() for f in (run, tmp_path)]
     assert digests[0] == digests[1]

@@ -18,6 +18,7 @@ from spartito.models.cyclegan import MODELS, CycleGan, CycleGanConfig
 from spartito.models.cyclegan_export import generator_state
 from spartito.models.export import CONFIG, write_config
 from spartito.training import cyclegan as job
+from spartito.training import cyclegan_batches as data
 from spartito.training import runs
 from spartito.training.commands import override
 from spartito.training.data.genre_phrases import open_published
@@ -79,7 +80,7 @@ def train_genre(
     network = job.new_network(recipe)
     if init is not None and not (output / "checkpoint.pt").exists():
         report(f"{start(network, Path(init), swap=swap)} tensors from {init}")
-    batch_at, per_epoch = job.batches(genres, pair, recipe)
+    batch_at, per_epoch = data.batches(genres, pair, recipe)
     if recipe.epochs:
         recipe = replace(recipe, loop=replace(recipe.loop, steps=recipe.epochs * per_epoch))
     report(f"{per_epoch} steps make an epoch, {recipe.loop.steps} the training")
@@ -102,7 +103,7 @@ def train_genre(
     validate = None
     if all(any(Path(store, name, "validation").glob("*.npz")) for name in pair):
         held_out = {name: open_store(store, name, "validation") for name in pair}
-        validate = job.make_validation(held_out, pair, recipe)
+        validate = data.make_validation(held_out, pair, recipe)
     state = fit(
         network,
         loss=game.losses(),
