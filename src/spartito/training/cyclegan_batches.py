@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spartito.training.cyclegan import GenreRecipe, Players
-from spartito.training.cyclegan_losses import chroma_likeness, clashes, half_normal, phantoms
+from spartito.training.cyclegan_losses import chroma_likeness, clashes, half_normal, heard, phantoms
 from spartito.training.data.genre_store import GenrePieces
 
 __all__ = ["batches", "even_chances", "make_validation", "steps_per_epoch"]
@@ -89,8 +89,8 @@ def make_validation(
 ) -> Callable[[Players], dict[str, float]]:
     """What the transfers of some phrases of each genre keep and reach, at the threshold 0.5.
 
-    `chroma` likeness; `density` ratio of cells that sound; `changed` share of the source's onsets that went; `empty`
-    share; `cycle` F1; `guided` and `watched`: share that the guides in the mean, and the watch, hear as the target
+    Of notes that are struck: `chroma` likeness; `density` ratio of cells that sound, and of `onsets`; `changed` share of the source's onsets that went; `empty`
+    share; difference of `clashes`; `cycle` F1; `guided` and `watched`: share that the guides in the mean, and the watch, hear as the target
     genre; `right`: share of real phrases of the source that the watch knows.
     """
     channels = slice(2 - recipe.network.generator.channels, 2)
