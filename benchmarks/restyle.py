@@ -336,14 +336,15 @@ def run(options, *, opened: dict) -> list[dict]:
     kinds = [("excerpts", {g: excerpts(options.store, g, options.excerpts, options.bars) for g in options.genres})]
     if options.pieces:
         kinds.append(("pieces", {g: whole(options.store, g, options.pieces) for g in options.genres}))
-    rows = []
+    rows, judges_of_pair = [], {}
     for kind, pieces in kinds:
         for source in options.genres:
             for target in options.genres:
                 direction = f"{source}→{target}"
                 if source == target or (options.directions and direction.replace("→", "-") not in options.directions):
                     continue
-                judges = judges_of(options, pair_of(source, target))
+                pair = pair_of(source, target)
+                judges = judges_of_pair[pair] = judges_of_pair.get(pair) or judges_of(options, pair)
                 minutes = sum(p.beats.times[-1] - p.beats.times[0] for p in pieces[source]) / 60
                 for engine in options.engines:
                     if engine not in (*PLAIN, *opened) or (kind == "pieces" and engine in ("identity", "real")):
