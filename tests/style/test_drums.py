@@ -33,6 +33,15 @@ def test_shorter_bars_take_what_fits():
     assert ride[:4] == pytest.approx([0.0, 0.5, 0.5 * (1 + SWING), 1.0]) and ride[4] == pytest.approx(1.5)
 
 
+def test_no_drums_before_the_first_note():
+    notes = piece(6)
+    late = notes.select(notes.onset > 6.4)  # in the fourth bar, at 6 s
+    song = prepare(late, source_beats(late)[0])
+    result = with_drums(late, "genre", "pop", song)
+    drums = result.select(result.array["track"] == len(late.tracks))
+    assert drums.onset[0] == pytest.approx(6.0) and drums.onset[-1] < 12.0
+
+
 def test_the_seed_draws_the_touch():
     a, b, c = grooved("pop")[0], grooved("pop")[0], grooved("pop", seed=1)[0]
     assert np.array_equal(a.array, b.array) and not np.array_equal(a.velocity, c.velocity)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from spartito.notes.notes import NOTE_DTYPE, Notes, Track
+from spartito.notes.phrases import STEPS_PER_BEAT
 from spartito.style.engines import StylePiece
 
 __all__ = ["DRUMS", "GROOVES", "with_drums"]
@@ -55,11 +56,13 @@ def with_drums(notes: Notes, drums: str, target: str, piece: StylePiece, *, seed
 
 
 def _groove(groove, piece: StylePiece, *, seed: int) -> np.ndarray:
-    """NOTE_DTYPE: the groove over all bars of the piece."""
+    """NOTE_DTYPE: the groove over all bars from the one in which the first note begins."""
     table = np.array(groove, dtype=np.float64).reshape(-1, 3)
     positions = piece.positions
     down = np.flatnonzero(positions == 0)
     length = np.diff(np.append(down, len(positions)))
+    played = down + length > piece.notes[0, 0] / STEPS_PER_BEAT
+    down, length = down[played], length[played]
     bar, row = (index.ravel() for index in np.indices((len(down), len(table))))
     fits = table[row, 0] < length[bar]
     bar, row = bar[fits], row[fits]
