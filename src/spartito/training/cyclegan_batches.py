@@ -89,9 +89,10 @@ def make_validation(
 ) -> Callable[[Players], dict[str, float]]:
     """What the transfers of some phrases of each genre keep and reach, at the threshold 0.5.
 
-    Of notes that are struck: `chroma` likeness; `density` ratio of cells that sound, and of `onsets`; `changed` share of the source's onsets that went; `empty`
-    share; difference of `clashes`; `cycle` F1; `guided` and `watched`: share that the guides in the mean, and the watch, hear as the target
-    genre; `right`: share of real phrases of the source that the watch knows.
+    Of notes that are struck: `chroma` likeness; `density` ratio of cells that sound, and of `onsets`; `changed` share
+    of the source's onsets that went; difference of `clashes`; `empty` share; `cycle` F1; `guided` and `watched`: share
+    that the guides in the mean, and the watch, hear as the target genre; `right`: share of real phrases of the source
+    that the watch knows.
     """
     channels = slice(2 - recipe.network.generator.channels, 2)
     rolls = []

@@ -34,9 +34,8 @@ __all__ = [
     "tune_entropy",
 ]
 
-TEMPERATURE = (
-    3.0  # of the gradient of `binarised`: at logits of 6 it is a tenth of the largest, in place of a hundredth
-)
+# of the gradient of `binarised`: at logits of 6 it is still 0.4 of the largest, in place of 0.01
+TEMPERATURE = 3.0
 BEAT = 4  # steps
 OCTAVE = 12
 FAINT = 0.1  # norm of a chroma that hardly counts: one key that sounds for a step has 0.125

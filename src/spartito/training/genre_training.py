@@ -133,16 +133,12 @@ def start(network: torch.nn.Module, source: Path, *, swap: bool = False) -> int:
 
     `swap` exchanges generators and discriminators, and leaves the guides out: they tell A from B.
     """
-    state, own = runs.read_weights(source), network.state_dict()
+    state = runs.read_weights(source)
     if swap:
         other = SWAPPED | {new: old for old, new in SWAPPED.items()}
         parts = ((name.partition("."), value) for name, value in state.items() if not name.startswith("guides."))
         state = {f"{other.get(first, first)}.{rest}": value for (first, _, rest), value in parts}
-    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if not fitting:
-        raise ModelError(f"none of the weights in {source} is of this network's layout")
-    network.load_state_dict(own | fitting)
-    return len(fitting)
+    return runs.load_fitting(network, state, source=source)
 
 
 def open_run(folder: Path) -> tuple[CycleGan, tuple[str, str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spartito.errors import ModelError
 from spartito.files import atomic_path
 from spartito.models.export import WEIGHTS, write_config
 
-__all__ = ["read_weights", "write_run"]
+__all__ = ["load_fitting", "read_weights", "write_run"]
 
 
 def read_weights(source: Path) -> dict[str, Tensor]:
@@ -27,6 +27,19 @@ def read_weights(source: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise ModelError(f"{source} holds neither checkpoint.pt nor {WEIGHTS}")
     return {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+
+
+def load_fitting(network: nn.Module, state: dict[str, Tensor], *, source: Path) -> int:
+    """Load the tensors of `state` whose name and shape `network` has, too; how many these are.
+
+    Raises ModelError, with the name of their `source`, when there is none.
+    """
+    own = network.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise ModelError(f"none of the weights in {source} is of this network's layout")
+    network.load_state_dict(own | fitting)
+    return len(fitting)
 
 
 def write_run(output: Path, state: dict[str, Tensor], config: dict) -> None:
