@@ -26,7 +26,9 @@ def genre(
     ] = None,
     asap: Annotated[Path | None, typer.Option(help="ASAP: classical performances and scores with beats.")] = None,
     pop909: Annotated[Path | None, typer.Option(help="POP909: pop songs with beats.")] = None,
-    pijama: Annotated[Path | None, typer.Option(help="PiJAMA: jazz piano; its beats are tracked.")] = None,
+    pijama: Annotated[
+        Path | None, typer.Option(help="PiJAMA: jazz piano; its beats are tracked, which takes a while.")
+    ] = None,
     wjazzd: Annotated[Path | None, typer.Option(help="WJazzD: jazz solos, with their chords voiced.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict/--lenient", help="Only files that say 4/4 once, at their beginning, as published.")

@@ -264,7 +264,7 @@ def prepare_sets(
     if pijama:
         from spartito.training.data.pijama import write_pijama
 
-        counts["pijama"] = write_pijama(pijama, output)
+        counts["pijama"] = write_pijama(pijama, output, report=report)
     report(store_table(output))
     return counts
 
