@@ -115,6 +115,10 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
         from spartito.style.idiom import open_idiom
 
         return open_idiom(info.folder, device=device, threads=threads)
+    if info.job == "restyling" and info.config.get("architecture") == "comping":
+        from spartito.style.accompany import open_comping
+
+        return open_comping(info.folder)
     if info.job == "restyling":
         from spartito.style.windows import CycleEngine
 
