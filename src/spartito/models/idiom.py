@@ -56,7 +56,8 @@ class IdiomConfig:
     """Width in which a note told and a step meet."""
     levels: tuple[int, ...] = LEVELS
     """Highest level of each of `idiom_tokens.CONTROLS`; 0 leaves it free."""
-    dropout: float = 0.0
+    dropout: float = 0.15
+    """Of what is told as well as within the layers: the classical pieces are few, and soon known by heart."""
 
     @property
     def features(self) -> int:
@@ -132,6 +133,7 @@ class Idiom(nn.Module):
         self.to_interval = nn.Linear(c.cell_units, 2 * NEAR + 1, bias=False)
         self.to_under = nn.Linear(c.cell_units, UNDER + OVER + 1, bias=False)
         self.details = Details(c)
+        self.dropout = nn.Dropout(c.dropout)
         for table in (*self.known, self.tune_above, *self.asked, *self.note, self.note_above, self.wait):
             nn.init.normal_(table.weight, std=0.1)
         for layer in (self.to_wait, self.to_key, self.to_above, self.to_interval, self.to_under):
@@ -153,7 +155,7 @@ class Idiom(nn.Module):
         above = torch.where((tune == NO_KEY) | (root == NO_ROOT), 12, (tune + LOWEST_KEY - root) % 12)
         x = sum(table(column) for table, column in zip(self.known, rows.unbind(-1)))
         x = x + self.tune_above(above) + self.tones(tones) + asked[:, None]
-        place = torch.arange(HEARD, device=x.device)[None]
+        x, place = self.dropout(x), torch.arange(HEARD, device=x.device)[None]
         for layer in self.encoder:
             x = layer(x, place)
         x = self.encoder_norm(x)
@@ -171,7 +173,7 @@ class Idiom(nn.Module):
         step = known.steps.gather(1, place.unsqueeze(-1).expand(-1, -1, known.steps.shape[-1]))
         root = known.seen[..., 1].gather(1, place)
         x = sum(table(field) for table, field in zip(self.note, tokens[..., 1:].unbind(-1)))
-        x = x + self.note_above((tokens[..., 2] + LOWEST_KEY - root) % 12)
+        x = self.dropout(x + self.note_above((tokens[..., 2] + LOWEST_KEY - root) % 12))
         return torch.where(mark.unsqueeze(-1), self.start.to(x.dtype), x) + self.note_step(step), place
 
     def step_on(self, tokens: Tensor, past: Tensor, known: Known) -> tuple[Tensor, Tensor, Tensor]:
