@@ -4,9 +4,9 @@
         [--engines identity rule cyclegan idiom real] [--foreign FOREIGN] -o results
 
 STORE is a store of grid pieces (`spartito train genre --asap ... --pop909 ...`); its test split is used, whose works no
-generator, engine or classifier has seen. Excerpts of `--bars` bars are taken evenly over its sets and works, each is
-restyled as a user's file would be (`spartito.restyle`, strength 1, beats given) to both other genres, and cut into
-phrases of four bars. `--pieces` whole pieces of each genre follow. Engines:
+generator, engine or classifier has seen (`--split validation` to choose by). Excerpts of `--bars` bars are taken evenly
+over its sets and works, each is restyled as a user's file would be (`spartito.restyle`, strength 1, beats given) to
+both other genres, and cut into phrases of four bars. `--pieces` whole pieces of each genre follow. Engines:
 
     identity   the phrases as they are
     rule       swing, sevenths and ninths, or their removal (`benchmarks/fixed_rule.py`): what must be beaten
@@ -142,17 +142,17 @@ def cut(pieces: GenrePieces, piece: int, start: int, steps: int) -> Excerpt:
     return Excerpt(name, pieces.genre, steps, table, notes, beats)
 
 
-def excerpts(store: Path, genre: str, count: int, bars: int) -> list[Excerpt]:
-    """`count` stretches of the test split: of every set alike, of as many works as possible."""
-    pieces = open_store(store, genre, "test")
+def excerpts(store: Path, genre: str, count: int, bars: int, *, split: str = "test") -> list[Excerpt]:
+    """`count` stretches of a split: of every set alike, of as many works as possible."""
+    pieces = open_store(store, genre, split)
     windows = pieces.windows(hop=BAR * bars, steps=BAR * bars)
     chosen = evenly(pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]], count)
     return [cut(pieces, piece, start, BAR * bars) for piece, start in windows[chosen].tolist()]
 
 
-def whole(store: Path, genre: str, count: int, *, bars: int = 128) -> list[Excerpt]:
-    """The longest stretches in 4/4 of `count` works of the test split, up to so many bars."""
-    pieces = open_store(store, genre, "test")
+def whole(store: Path, genre: str, count: int, *, bars: int = 128, split: str = "test") -> list[Excerpt]:
+    """The longest stretches in 4/4 of `count` works of a split, up to so many bars."""
+    pieces = open_store(store, genre, split)
     regions = pieces.regions[np.argsort(pieces.regions[:, 1] - pieces.regions[:, 2], kind="stable")]
     _, first = np.unique(pieces.works[regions[:, 0]], return_index=True)
     regions = regions[np.sort(first)]
@@ -333,9 +333,11 @@ def _cell(key: str, value: float | None) -> str:
 def run(options, *, opened: dict) -> list[dict]:
     """Rows of all directions and engines; `opened` holds the engines of `restyle` by their names here."""
     profiles = profiles_of(options.foreign)
-    kinds = [("excerpts", {g: excerpts(options.store, g, options.excerpts, options.bars) for g in options.genres})]
+    store, split = options.store, options.split
+    cuts = {g: excerpts(store, g, options.excerpts, options.bars, split=split) for g in options.genres}
+    kinds = [("excerpts", cuts)]
     if options.pieces:
-        kinds.append(("pieces", {g: whole(options.store, g, options.pieces) for g in options.genres}))
+        kinds.append(("pieces", {g: whole(store, g, options.pieces, split=split) for g in options.genres}))
     rows, judges_of_pair = [], {}
     for kind, pieces in kinds:
         for source in options.genres:
@@ -376,6 +378,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--foreign", type=Path, help="store of sets for evaluation only: their profiles for style_fit")
     parser.add_argument("--genres", nargs="+", choices=GENRES, default=list(GENRES))
     parser.add_argument("--directions", nargs="+", help="such as classic-jazz; default all")
+    parser.add_argument("--split", choices=("test", "validation"), default="test")
     parser.add_argument("--excerpts", type=int, default=24)
     parser.add_argument("--bars", type=int, default=16)
     parser.add_argument("--pieces", type=int, default=0)
@@ -396,6 +399,7 @@ def main(arguments: list[str] | None = None) -> dict:
     report = {
         "spartito": __version__,
         "python": platform.python_version(),
+        "split": options.split,
         "excerpts": options.excerpts,
         "bars": options.bars,
         "seed": SEED,
