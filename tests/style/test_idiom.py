@@ -133,3 +133,16 @@ def test_density_is_that_of_the_source_window_by_window(engine):
         full, StyleWish("pop", "jazz"), planned(full, 1.0)
     )
     assert (asked[:, 1] == 4).all()
+
+
+def test_other_metres_and_silence(engine):
+    """Bars of three quarters with four bars of silence in the middle, in which nothing is written."""
+    notes = a_piece(12, metre=(3, 4))
+    waltz = prepare(notes, beats_from_tempo_map(notes))
+    rows = np.flatnonzero((waltz.notes[:, 0] < 48) | (waltz.notes[:, 0] >= 96))
+    waltz = replace(waltz, grid=waltz.grid.select(rows), melody=waltz.melody[rows], bass=waltz.bass[rows])
+    plan = planned(waltz, 1.0)
+    assert plan.anew.tolist() == [*[True] * 4, *[False] * 4, *[True] * 4]
+    written = engine.restyle(waltz, StyleWish("classic", "pop"))[0].notes
+    bars = np.bincount(written[:, 0] // 12, minlength=12)
+    assert not bars[4:8].any() and (bars[[0, 1, 2, 3, 8, 9, 10, 11]] > 3).all()
