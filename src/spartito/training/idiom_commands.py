@@ -55,7 +55,7 @@ def train_idiom(
         validate = job.make_validation(open_idiom(cache, "validation"))
     network = job.new_network(recipe)
     if init is not None and not (output / "checkpoint.pt").exists():
-        network.load_state_dict(runs.read_weights(Path(init)))
+        runs.load_fitting(network, runs.read_weights(Path(init)), source=Path(init))
     state = fit(
         network,
         loss=job.loss(recipe),
