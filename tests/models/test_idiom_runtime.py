@@ -88,6 +88,8 @@ def test_what_is_written_keeps_to_the_rules(writer):
     assert step.min() >= 0 and step.max() < STEPS and set(hand) <= {0, 1}
     assert duration.min() >= 1 and 1 <= velocity.min() and velocity.max() <= 127
     assert (np.bincount(step // 16, minlength=8) > 0).all()  # no bar is empty
+    low = np.flatnonzero((step[:-1] == step[1:]) & (pitch[:-1] < 45))
+    assert (pitch[low + 1] - pitch[low] > 4).all()
     tune = np.where(sheet.rows[:, t.STATE] > 0, sheet.rows[:, t.TUNE] + 21, 128)
     assert (pitch < tune[step]).all()
 

@@ -54,6 +54,21 @@ def test_what_cannot_be_played_goes():
     assert found[:, :3].tolist() == [[0, 16, 50], [30, 2, 40]]
 
 
+def test_hands_reach_what_they_play():
+    tune = np.array([(0, 8, 84, 80, 1)])
+    written = np.array(
+        [
+            (0, 2, 40, 60, 0),
+            (0, 2, 60, 60, 1),  # two octaves under the tune, and too far for the left hand at once
+            (2, 2, 64, 60, 0),  # two octaves above its last stroke, an eighth before
+            (4, 2, 64, 60, 1),  # too far from the tune, too: the left hand has time for it
+            (4, 2, 72, 60, 1),
+        ]
+    )
+    found = tidied(written, tune, np.zeros((0, 5), dtype=int), 32)
+    assert found[:, [0, 2, 4]].tolist() == [[0, 40, 0], [4, 64, 0], [4, 72, 1]]
+
+
 def test_a_note_ends_where_it_does_not_belong():
     """C major, then two beats of G major: a C struck before ends there, a G and a D struck in it do not."""
     chords = ChordTrack(np.array([0, 0, 7, 7]), np.zeros(4, dtype=int), np.array([0, 0, 7, 7]))

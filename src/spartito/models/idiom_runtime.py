@@ -10,10 +10,11 @@ source, or written a moment ago. These are told to the decoder first, so that a 
 a piece, and all pieces, are written side by side, a note each at a time.
 
 What may be drawn is narrowed so that nothing can be malformed: steps never go back, keys rise within a step; and so
-that the tune stays on top and no bar is empty: keys from the tune up are closed (`ceilings`), and the next note
-begins at the latest in the bar behind that of the last one. At temperature 0 the likeliest step and key are taken, with
-medians for the rest; above it they are drawn from those that make up `top_p` of the probability (A. Holtzman et al.,
-'The curious case of neural text degeneration', ICLR 2020). Every stretch of every candidate has its own dice.
+that the tune stays on top and no bar is empty: keys from the tune up are closed (`ceilings`), and the next note begins
+at the latest in the bar behind that of the last one. Low notes are not struck with close neighbours. At temperature 0
+the likeliest step and key are taken, with medians for the rest; above it they are drawn from those that make up `top_p`
+of the probability (A. Holtzman et al., 'The curious case of neural text degeneration', ICLR 2020). Every stretch of
+every candidate has its own dice.
 
 With `guidance` above 1 each logit is moved from what it is with nothing asked, through what it is with genre and
 controls, to so many times that distance (see `token_runtime.py`).
@@ -55,6 +56,7 @@ MOST_NOTES = 120  # of a stretch
 DICE = 5  # throws per note: position, key, hand, duration, velocity
 MIDDLE = 0.5  # the throw that gives a median
 REST = 8  # steps, two beats: a tune that rests no longer is still the line on top
+MUD, THICK = 24, 4  # key of A2: above a note below it the next key struck with it lies more semitones away
 FIRST_KEY = 39  # see `models/idiom.py`
 CLOSED = -1e9  # logit of what may not be drawn
 
@@ -258,7 +260,9 @@ class _Windows:
         final = bars[np.arange(len(some)), self.limit[some] - 1]
         inside = np.concatenate([bars, np.full((len(some), 1), np.iinfo(np.int64).max)], axis=1) <= bar[:, None] + 1
         open_ = np.where(step < limit, inside, (bar >= final)[:, None]) & (step >= np.maximum(first, at[:, None]))
-        full = (last[:, 2] >= np.minimum(self.ceiling[some, at], KEYS) - 1) & ~mark  # no key is left at this step
+        full = (
+            _above(last[:, 2]) >= np.minimum(self.ceiling[some, at], KEYS) - 1
+        ) & ~mark  # no key is left at this step
         open_[np.arange(len(some)), at] &= ~full
         stuck = ~open_.any(axis=1)
         open_[stuck, END] = True
@@ -281,7 +285,7 @@ class _Windows:
             "seen": seen,
         }
         logits = self._moved(self.model.keys(asked)[0], some)
-        lowest = np.where((place == at) & ~mark, last[:, 2], -1)
+        lowest = np.where((place == at) & ~mark, _above(last[:, 2]), -1)
         number = np.arange(KEYS)
         open_ = (number > lowest[:, None]) & (number < self.ceiling[some, place][:, None])
         open_[~open_.any(axis=1)] = True
@@ -309,3 +313,8 @@ class _Windows:
         share = np.cumsum(share, axis=1) / share.sum(axis=1, keepdims=True)
         rank = np.where(temperature > 0, (share <= throw[:, None]).sum(axis=1), 0)
         return order[np.arange(len(order)), np.minimum(rank, order.shape[1] - 1)]
+
+
+def _above(key: np.ndarray) -> np.ndarray:
+    """(n,) the key above which the next one struck with `key` may lie: itself, or higher where close notes are mud."""
+    return key + np.where(key < MUD, THICK, 0)

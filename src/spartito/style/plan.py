@@ -30,6 +30,7 @@ LONGEST_SPAN = 32  # steps that the writer writes at once
 SHORTEST_BAR = 4  # steps of a bar that is worth writing
 REACH = 16  # semitones between the outer keys of one hand at one stroke: a tenth
 FINGERS = 5
+QUICK, LEAP = 2, 19  # steps (an eighth) in which the left hand does not get over more semitones than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +113,13 @@ def chords_changed(new: ChordTrack, old: ChordTrack) -> float:
 
 
 def tidied(written: np.ndarray, tune: np.ndarray, kept: np.ndarray, steps: int) -> np.ndarray:
-    """What can be played of notes (k, 5): no key struck while it is held, no hand too wide, nothing beyond `steps`."""
+    """What can be played of notes (k, 5): no key struck while it is held, no hand too wide, nothing beyond `steps`.
+
+    What lies too far below the tune for the hand that plays it goes to the left hand.
+    """
     written = written[written[:, 0] < steps]
-    written = _in_reach(written[np.lexsort((written[:, 2], written[:, 0]))])
+    written = _in_reach(_handed(written[np.lexsort((written[:, 2], written[:, 0]))], tune, steps))
+    written = _without_leaps(written)
     written = written.copy()
     written[:, 1] = np.minimum(written[:, 1], steps - written[:, 0])
     others = np.concatenate([tune, kept])
@@ -162,6 +167,33 @@ def _held(others: np.ndarray, written: np.ndarray) -> np.ndarray:
     at = written[:, 2] * far + written[:, 0]
     before = np.searchsorted(place, at, side="right") - 1
     return (before >= 0) & (end[np.maximum(before, 0)] > at)
+
+
+def _handed(notes: np.ndarray, tune: np.ndarray, steps: int) -> np.ndarray:
+    """The notes; those of the right hand that lie more than a tenth below the tune they sound with are the left's."""
+    length = np.maximum(np.minimum(tune[:, 0] + tune[:, 1], steps) - tune[:, 0], 0)
+    row = np.repeat(np.arange(len(tune)), length)
+    line = np.full(steps, -1)
+    np.maximum.at(
+        line, tune[row, 0] + np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length), tune[row, 2]
+    )
+    found = notes.copy()
+    found[line[notes[:, 0]] - notes[:, 2] > REACH, 4] = LEFT_HAND
+    return found
+
+
+def _without_leaps(notes: np.ndarray) -> np.ndarray:
+    """The notes (sorted by step and pitch) without strokes of the left hand that are too far from the one just before.
+
+    Of two strokes within `QUICK` steps whose lowest keys are more than `LEAP` apart, that on the weaker step goes.
+    """
+    rows = np.flatnonzero(notes[:, 4] == LEFT_HAND)
+    step, first = np.unique(notes[rows, 0], return_index=True)
+    low = notes[rows[first], 2]
+    leaps = (np.diff(step) <= QUICK) & (np.abs(np.diff(low)) > LEAP)
+    strong = step & -step | np.where(step == 0, 1 << 30, 0)  # the greatest power of two that divides the step
+    weaker = np.where(strong[:-1] < strong[1:], np.arange(len(leaps)), np.arange(len(leaps)) + 1)[leaps]
+    return notes[~((notes[:, 4] == LEFT_HAND) & np.isin(notes[:, 0], step[weaker]))]
 
 
 def _in_reach(notes: np.ndarray) -> np.ndarray:
