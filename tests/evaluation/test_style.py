@@ -8,8 +8,10 @@ import pytest
 from spartito.errors import ParameterError
 from spartito.evaluation.style import (
     chroma_similarity,
+    clashes,
     compare,
     content_difference,
+    crumbs,
     density_ratio,
     empty,
     genre_profile,
@@ -43,7 +45,10 @@ def test_a_phrase_equals_itself():
     measures = compare(PHRASE, PHRASE)
     one = ("chroma_sim", "melody_recall", "melody_strict", "melody_near", "groove_sim", "onset_f1", "density_ratio")
     assert all(measures[name] == pytest.approx([1.0]) for name in one)
-    assert all(measures[name] == [0.0] for name in ("content_diff", "range_change", "out_of_scale", "empty"))
+    assert all(
+        measures[name] == [0.0]
+        for name in ("content_diff", "range_change", "out_of_scale", "empty", "clashes", "crumbs")
+    )
 
 
 def test_silence():
@@ -119,6 +124,17 @@ def test_empty_is_counted_where_there_was_something():
     source = np.concatenate([PHRASE, PHRASE, SILENCE])
     estimate = np.concatenate([SILENCE, PHRASE, PHRASE])
     assert np.nanmean(empty(source, estimate)) == 0.5 and np.isnan(empty(source, estimate)[2])
+
+
+def test_clashes_and_crumbs():
+    # C held; against it C sharp and, a ninth up, C sharp; B makes a seventh; later D alone
+    phrase = rolls((0, 8, 60), (2, 2, 61), (4, 1, 73), (6, 1, 71), (8, 4, 62))
+    assert clashes(phrase) == [2 / 5]  # the C was struck before them
+    assert clashes(rolls((0, 4, 60), (0, 4, 61))) == [1.0]  # both at once
+    # of one step and alone: C sharp at 4, B at 6; the last step of a phrase ends with it
+    assert crumbs(phrase) == [2 / 5]
+    assert crumbs(rolls((0, 1, 60), (0, 1, 64), (2, 1, 60), (3, 2, 60))) == [1 / 4]
+    assert np.isnan(clashes(SILENCE)) and np.isnan(crumbs(SILENCE))
 
 
 # -- pairs ----------------------------------------------------------------------------------------------------

@@ -24,6 +24,10 @@ Job
                     histogram of pairs by distance in time (below two beats) and interval (within 20 semitones),
                     cosine with the mean histogram of the target, less that with the source's
 
+    What a listener or a player objects to (no best value: compare with the source and with phrases of the target)
+    clashes         share of the onsets that sound against a note a minor second or a minor ninth away
+    crumbs          share of the onsets that last one step and have no other onset in that step
+
     What shows
     seam_density    how much more the onsets per bar change where windows met than at other bar lines, in means of the
                     piece, beyond what the source does there
@@ -49,8 +53,10 @@ from spartito.errors import ParameterError
 
 __all__ = [
     "chroma_similarity",
+    "clashes",
     "compare",
     "content_difference",
+    "crumbs",
     "density_ratio",
     "empty",
     "genre_profile",
@@ -73,6 +79,7 @@ WINDOW = 2  # beats of chroma taken together
 SMOOTHING = (1.0, 4.0, 1.0)  # weights of the step before, the step, the step after
 LAGS = 8  # steps, two beats: pairs of notes less than this apart
 INTERVAL = 20  # semitones between two notes of a pair at most
+CLASHING = (1, 13)  # semitones; major sevenths are chord tones in jazz
 SCALE = (0, 2, 4, 5, 7, 9, 11)
 CHUNK = 256  # phrases whose pairs are counted at once; bounds the memory at 7 MB a lag
 
@@ -101,6 +108,8 @@ def compare(reference: np.ndarray, estimate: np.ndarray, *, target=None, source=
         "range_change": range_change(reference, estimate),
         "out_of_scale": out_of_scale(reference, estimate),
         "empty": empty(reference, estimate),
+        "clashes": clashes(estimate),
+        "crumbs": crumbs(estimate),
     }
     if target is not None and source is not None:
         measures["style_fit"] = style_fit(estimate, target, source)
@@ -226,6 +235,28 @@ def style_fit(estimate: np.ndarray, target: np.ndarray, source: np.ndarray) -> n
     profiles = pair_profile(estimate).reshape(len(estimate), -1)
     fits = [_cosine(profiles, np.asarray(genre, dtype=np.float64).reshape(1, -1)) for genre in (target, source)]
     return np.where(profiles.any(axis=1), fits[0] - fits[1], np.nan)
+
+
+# -- what is objected to --------------------------------------------------------------------------------------
+
+
+def clashes(rolls: np.ndarray) -> np.ndarray:
+    """(n,) share of the onsets of (n, 2, steps, 84) that meet a sounding note 1 or 13 semitones away."""
+    struck, sounds = rolls[:, ONSET] > 0, (rolls[:, SOUND] > 0) | (rolls[:, ONSET] > 0)
+    against = np.zeros_like(struck)
+    for interval in CLASHING:
+        against[:, :, interval:] |= sounds[:, :, :-interval]
+        against[:, :, :-interval] |= sounds[:, :, interval:]
+    return _ratio((struck & against).sum(axis=(1, 2)), struck.sum(axis=(1, 2)))
+
+
+def crumbs(rolls: np.ndarray) -> np.ndarray:
+    """(n,) share of the onsets of (n, 2, steps, 84) that are struck alone and last a single step."""
+    struck, sounds = rolls[:, ONSET] > 0, rolls[:, SOUND] > 0
+    goes_on = np.zeros_like(struck)
+    goes_on[:, :-1] = sounds[:, 1:] & ~struck[:, 1:]
+    alone = struck.sum(axis=2, keepdims=True) == 1
+    return _ratio((struck & ~goes_on & alone).sum(axis=(1, 2)), struck.sum(axis=(1, 2)))
 
 
 # -- what shows -----------------------------------------------------------------------------------------------
