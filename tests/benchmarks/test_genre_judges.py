@@ -33,8 +33,9 @@ def phrase(*onsets: tuple[int, int]) -> torch.Tensor:
 def test_features_by_hand(script):
     """Three notes at 0, one of them a step late; then one at 6."""
     found = script.plain_features(phrase((0, 30), (0, 34), (1, 37), (6, 40)))
-    assert found["density"][0].tolist() == pytest.approx([float(torch.tensor(4.0).log()), 3 / 64])
-    assert found["spread"][0].tolist() == pytest.approx([1 / 3, 1 / 4])  # one of three steps has a neighbour
+    assert found["notes"][0].tolist() == pytest.approx([float(torch.tensor(4.0).log())])
+    assert found["steps"][0].tolist() == pytest.approx([3 / 64])
+    assert found["runs"][0].tolist() == pytest.approx([1 / 3, 1 / 4])  # one of three steps has a neighbour
     assert found["places"][0].tolist() == pytest.approx([0.5, 0.25, 0.25, 0.0])
     assert not any(v.isnan().any() for v in script.plain_features(phrase()).values())
 
@@ -48,6 +49,14 @@ def test_regression(script):
     assert 35 < script.regression(noise[:200], labels[:200], noise[200:], labels[200:]) < 65
     ring = noise / noise.norm(dim=1, keepdim=True) * (1.0 + labels[:, None])  # only the squares tell
     assert script.regression(ring, labels, ring, labels) > 97
+
+
+def test_equal_errors(script):
+    """A at 0 .. 4, B at 3 .. 7: at 3.5 or so one of five is wrong on either side."""
+    odds = torch.tensor([0.0, 1, 2, 3, 4, 3.5, 4.5, 5, 6, 7])
+    threshold = script.equal_errors(odds, torch.arange(2).repeat_interleave(5))
+    assert 3.5 < threshold <= 4.0
+    assert script.equal_errors(torch.tensor([0.0, 9.0]), torch.tensor([0, 1])) == 9.0
 
 
 def test_what_is_judged_is_not_learned(script, tmp_path):
