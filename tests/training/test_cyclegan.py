@@ -170,6 +170,18 @@ def test_phantoms_and_clashes_by_hand():
     assert losses.phantoms(x[:, 1:]) == 0
 
 
+def test_crumbs_and_notes_above_by_hand():
+    x = torch.zeros(1, 2, 64, 84)
+    x[0, 0, 4, 30] = x[0, 0, 8, 30] = x[0, 0, 9, 30] = 1
+    x[0, 1, 4:8, 30], x[0, 1, 8:11, 30] = 1, 1  # four steps, one, two
+    assert losses.crumbs(x)[0] == pytest.approx(1 / 4)
+    assert losses.crumb_bound(torch.zeros_like(x), x, bound=0.05) == pytest.approx(0.2)
+    above = x.clone()
+    above[0, 0, 5, 31] = above[0, 0, 5, 29] = above[0, 0, 40, 50] = 1  # the last while nothing sounds
+    assert losses.above_tune(x, x, bound=0.0) == 0
+    assert losses.above_tune(x, above, bound=0.0) == pytest.approx(1 / 7)
+
+
 def test_tune_entropy_counts_the_highest_onsets_only():
     x, logits = torch.zeros(1, 2, 64, 84), torch.zeros(1, 2, 64, 84)
     x[0, 0, 0, 30] = x[0, 0, 0, 40] = x[0, 0, 4, 20] = 1

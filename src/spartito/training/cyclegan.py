@@ -33,11 +33,13 @@ from spartito.models.cyclegan import CycleGan, CycleGanConfig, DiscriminatorConf
 from spartito.training.cyclegan_guides import Guides, misled
 from spartito.training.cyclegan_losses import (
     Pool,
+    above_tune,
     adversarial,
     beyond_range,
     binarised,
     chroma_floor,
     clash_bound,
+    crumb_bound,
     cycle_entropy,
     density_bounds,
     discrimination,
@@ -107,6 +109,14 @@ class GenreRecipe:
     """Weight of the bound of onsets with a semitone beside them."""
     clash_bound: float = 0.03
     """By how much their share may be greater than that of the source."""
+    crumbs: float = 8.0
+    """Weight of the bound of notes that last a single step."""
+    crumb_bound: float = 0.0
+    """By how much their share may be greater than that of the source."""
+    above: float = 5.0
+    """Weight of the bound of notes above all that sounds in the source."""
+    above_bound: float = 0.01
+    """Share of all notes of a phrase; free below."""
     phantoms: float = 4.0
     """Weight of keys that begin to sound without an onset."""
     density: float = 2.0
@@ -152,6 +162,8 @@ def published_recipe(*, width: int, blocks: int, judges: int, kernels=(7, 7, 7),
         foreign=0.0,
         range=0.0,
         clash=0.0,
+        crumbs=0.0,
+        above=0.0,
         phantoms=0.0,
         density=0.0,
         dropped=0.0,
@@ -347,6 +359,8 @@ class Game:
             "foreign": (r.foreign, lambda x, y: foreign_share(x, y, bound=r.foreign_bound)),
             "range": (r.range, lambda x, y: beyond_range(x, y, margin=r.range_margin, bound=r.range_bound)),
             "clash": (r.clash, lambda x, y: clash_bound(x, y, bound=r.clash_bound)),
+            "crumbs": (r.crumbs, lambda x, y: crumb_bound(x, y, bound=r.crumb_bound)),
+            "above": (r.above, lambda x, y: above_tune(x, y, bound=r.above_bound)),
             "density": (r.density, lambda x, y: density_bounds(x, y, bound=r.density_bound)),
         }
         return {name: w * sum(loss(*pair) for pair in pairs) for name, (w, loss) in found.items() if w > 0}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spartito.training.cyclegan import GenreRecipe, Players
-from spartito.training.cyclegan_losses import chroma_likeness, clashes, half_normal, heard, phantoms
+from spartito.training.cyclegan_losses import chroma_likeness, clashes, crumbs, half_normal, heard, phantoms
 from spartito.training.data.genre_store import GenrePieces
 
 __all__ = ["batches", "even_chances", "make_validation", "steps_per_epoch"]
@@ -90,9 +90,9 @@ def make_validation(
     """What the transfers of some phrases of each genre keep and reach, at the threshold 0.5.
 
     Of notes that are struck: `chroma` likeness; `density` ratio of cells that sound, and of `onsets`; `changed` share
-    of the source's onsets that went; difference of `clashes`; `empty` share; `cycle` F1; `guided` and `watched`: share
-    that the guides in the mean, and the watch, hear as the target genre; `right`: share of real phrases of the source
-    that the watch knows.
+    of the source's onsets that went; differences of `clashes` and `crumbs`; `empty` share; `cycle` F1; `guided` and
+    `watched`: share that the guides in the mean, and the watch, hear as the target genre; `right`: share of real
+    phrases of the source that the watch knows.
     """
     channels = slice(2 - recipe.network.generator.channels, 2)
     rolls = []
@@ -119,6 +119,7 @@ def make_validation(
                 "onsets": float(made[:, 0].sum() / source[:, 0].sum()),
                 "changed": 1 - kept,
                 "clashes": float((clashes(made) - clashes(source)).mean()),
+                "crumbs": float((crumbs(made) - crumbs(source)).mean()),
                 "phantoms": float(phantoms(raw)),
                 "empty": float((made[:, -1].sum((1, 2)) == 0).float().mean()),
                 "cycle": 2 * both / max(1.0, ours + truth),

@@ -16,12 +16,15 @@ from torch.nn import functional as F
 
 __all__ = [
     "Pool",
+    "above_tune",
     "adversarial",
     "beyond_range",
     "binarised",
     "chroma_floor",
     "chroma_likeness",
     "clash_bound",
+    "crumb_bound",
+    "crumbs",
     "cycle_entropy",
     "density_bounds",
     "discrimination",
@@ -38,6 +41,7 @@ __all__ = [
 TEMPERATURE = 3.0
 BEAT = 4  # steps
 OCTAVE = 12
+NINTH = 13  # semitones of the minor one
 FAINT = 0.1  # norm of a chroma that hardly counts: one key that sounds for a step has 0.125
 
 
@@ -196,16 +200,40 @@ def phantoms(estimate: Tensor) -> Tensor:
 
 
 def clashes(phrases: Tensor) -> Tensor:
-    """(B,) share of onsets beside which, a semitone above or below, a key sounds."""
+    """(B,) share of onsets beside which, a minor second or ninth above or below, a key sounds; twice if two do."""
     struck, sounding = phrases[:, 0], phrases[:, -1]
-    beside = F.pad(sounding, (1, 1))
-    beside = beside[..., 2:] + beside[..., :-2]
+    wide = F.pad(sounding, (NINTH, NINTH))
+    keys = sounding.shape[2]
+    beside = sum(wide[..., NINTH + k : NINTH + k + keys] for k in (-NINTH, -1, 1, NINTH))
     return (struck * beside).sum((1, 2)) / (struck.sum((1, 2)) + 1)
 
 
 def clash_bound(reference: Tensor, estimate: Tensor, *, bound: float) -> Tensor:
     """How far the share of clashing onsets goes beyond that of the source by more than `bound`, in the mean."""
     return (clashes(estimate) - clashes(reference) - bound).clamp(min=0).mean()
+
+
+def crumbs(phrases: Tensor) -> Tensor:
+    """(B,) share of the notes that last a single step."""
+    struck, sounding = phrases[:, 0], phrases[:, -1]
+    goes_on = F.pad(sounding[:, 1:] * (1 - struck[:, 1:]), (0, 0, 0, 1))
+    return (struck * (1 - goes_on)).sum((1, 2)) / (struck.sum((1, 2)) + 1)
+
+
+def crumb_bound(reference: Tensor, estimate: Tensor, *, bound: float) -> Tensor:
+    """How far the share of notes of a single step goes beyond that of the source by more than `bound`, in the mean."""
+    if estimate.shape[1] == 1:
+        return estimate.new_zeros(())
+    return (crumbs(estimate) - crumbs(reference) - bound).clamp(min=0).mean()
+
+
+def above_tune(reference: Tensor, estimate: Tensor, *, bound: float) -> Tensor:
+    """How far the share of notes that begin above all that sounds in the source goes beyond `bound`, in the mean."""
+    sounding = reference[:, -1]
+    over = (sounding.flip(2).cumsum(2).flip(2) == 0) & (sounding.amax(2, keepdim=True) > 0)
+    struck = estimate[:, 0]
+    share = (struck * over).sum((1, 2)) / (struck.sum((1, 2)) + 1)
+    return (share - bound).clamp(min=0).mean()
 
 
 def tune_entropy(reference: Tensor, logits: Tensor) -> Tensor:
