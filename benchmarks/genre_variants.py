@@ -40,6 +40,8 @@ HEADS = {  # key: heading
     "cycle_f1": "cycle F1",
     "density_ratio": "density",
     "content_diff": "content diff",
+    "clashes": "clashes",
+    "crumbs": "crumbs",
     "empty": "empty",
 }
 

@@ -48,6 +48,7 @@ from spartito.evaluation.style import compare, seams
 from spartito.files import atomic_path
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, gridded, rolls
+from spartito.notes.playability import playability
 from spartito.notes.skyline import skyline
 from spartito.notes.two_hands import hand_tracks
 from spartito.style.engines import GENRES, PAIRS, pair_of
@@ -80,11 +81,24 @@ COLUMNS = {  # key: heading
     "onset_f1": "onset F1",
     "density_ratio": "density",
     "out_of_scale": "out of scale",
+    "clashes": "clashes",
+    "crumbs": "crumbs",
+    "playable": "playable",
     "empty": "empty",
     "seam_density": "seam: density",
     "seam_chroma": "seam: chroma",
 }
-PERCENT = ("known", "success", "strength", "prob", "empty", "S_")  # what such keys begin with
+PERCENT = (
+    "known",
+    "success",
+    "strength",
+    "prob",
+    "empty",
+    "S_",
+    "clashes",
+    "crumbs",
+    "playable",
+)  # what such keys begin with
 
 
 # -- pieces ---------------------------------------------------------------------------------------------------
@@ -108,6 +122,12 @@ class Excerpt:
         array["offset"] = np.maximum(array["offset"], array["onset"])
         table = gridded(Notes(array, tracks=notes.tracks), self.beats).notes
         return table[table[:, 0] < self.steps]
+
+    def played(self, grid: np.ndarray) -> Notes:
+        """Notes on the grid in seconds, a hand a track."""
+        step = float(np.diff(self.beats.times).mean()) / STEPS_PER_BEAT
+        onset = self.beats.times[0] + grid[:, 0] * step
+        return in_hands(onset, onset + (grid[:, 1] - 0.1) * step, grid)
 
     def phrases(self, grid: np.ndarray) -> np.ndarray:
         """(n, 2, 64, 84) of notes on the grid."""
@@ -135,11 +155,15 @@ def cut(pieces: GenrePieces, piece: int, start: int, steps: int) -> Excerpt:
     count = np.arange(steps // STEPS_PER_BEAT + 1)
     beats = Beats(LEAD + count * step * STEPS_PER_BEAT, count, count % 4)
     onset = LEAD + place * step
-    notes = Notes.from_arrays(onset, onset + (table[:, 1] - 0.1) * step, table[:, 2], table[:, 3])
-    notes.array["track"] = np.where(table[:, 4] == 1, 0, 1)
-    notes = with_beats(Notes(notes.array, tracks=hand_tracks()), beats)
+    notes = with_beats(in_hands(onset, onset + (table[:, 1] - 0.1) * step, table), beats)
     name = f"{pieces.sets[piece]}/{pieces.names[piece]}@{start // BAR}"
     return Excerpt(name, pieces.genre, steps, table, notes, beats)
+
+
+def in_hands(onset: np.ndarray, offset: np.ndarray, grid: np.ndarray) -> Notes:
+    """Notes of the grid (k, 5) at these seconds, a hand a track."""
+    track = np.where(grid[:, 4] == 1, 0, 1)
+    return Notes.from_arrays(onset, offset, grid[:, 2], grid[:, 3], track=track, tracks=hand_tracks())
 
 
 def excerpts(store: Path, genre: str, count: int, bars: int, *, split: str = "test") -> list[Excerpt]:
@@ -277,6 +301,7 @@ def measured(pieces: Sequence[Excerpt], there, back, judges: dict, profiles: dic
         values = np.array([joint[name] for joint in joints])
         if np.isfinite(values).any():
             figures[name] = float(np.nanmean(values))
+    figures["playable"] = float(np.mean([playability(p.played(g)).score for p, g in zip(pieces, there, strict=True)]))
     index = pair_of(source, target).index(source)
     for name, judge in judges.items():
         p, q = judge(before)[:, index], judge(after)[:, index]

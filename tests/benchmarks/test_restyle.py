@@ -101,6 +101,8 @@ def test_notes_come_back_to_their_grid(script, store):
     assert excerpt.on_grid(excerpt.notes).tolist() == excerpt.grid.tolist()
     assert excerpt.steps == 128 and excerpt.phrases(excerpt.grid).shape == (2, 2, 64, 84)
     assert excerpt.tune().sum() == 32
+    played = excerpt.played(excerpt.grid)
+    assert excerpt.on_grid(played).tolist() == excerpt.grid.tolist()  # hands, too
 
 
 def test_the_threshold_of_equal_errors(script):
