@@ -150,7 +150,7 @@ def judged(store: Path, foreign: Path, judges: Path, classifiers: Path | None, p
     }
     for name, kind in (("published", "shipped"), ("independent", "independent")):
         folder = None if classifiers is None else classifiers / f"{'-'.join(pair)}-{kind}"
-        if folder is not None and folder.exists():
+        if folder is not None and (folder / "config.json").exists():
             row[name] = percent(logits_of(open_classifier(folder), rolls), labels)
     learned, truth = phrases_of(foreign, pair, "train", LEARNED)
     known, asked = plain_features(learned), plain_features(rolls)
