@@ -11,7 +11,7 @@ from spartito.evaluation.style import seams
 from spartito.notes.phrases import KEYS, LOWEST, PHRASE, rolls
 from spartito.style.engines import StyleWish
 from spartito.style.transfer import prepare, source_beats
-from spartito.style.windows import CycleEngine, at_strength, blend, density_threshold, window_starts
+from spartito.style.windows import CycleEngine, at_strength, blend, density_threshold, tidied, window_starts
 
 PAIR = ("classic", "jazz")
 
@@ -99,17 +99,18 @@ def test_strength_by_the_formula():
     assert at_strength(x, p, 0.5)[0] == pytest.approx(half)
 
 
-def test_more_strength_changes_more_and_never_less():
+@pytest.mark.parametrize("tidy", [False, True])
+def test_more_strength_changes_more_and_never_less(tidy):
     rng = np.random.default_rng(3)
     noise = rng.random((2, PHRASE, KEYS))
     change = lambda windows, *_: np.where(noise[None] < 0.03, noise[None] * 33, windows * 0.8 + 0.1)  # noqa: E731
     notes = piece(16)
     differences, song = [], None
     for strength in (0.05, 0.3, 0.5, 0.7, 0.85, 1.0):
-        (found,), song = turned(notes, change, strength=strength)
+        (found,), song = turned(notes, change, strength=strength, tidy=tidy)
         shown = [rolls(table, [0], steps=song.steps)[0, 1] for table in (song.notes, found)]
         differences.append(int((shown[0] != shown[1]).sum()))
-    assert differences == sorted(differences) and differences[0] == 0 and differences[-1] > 100
+    assert differences == sorted(differences) and differences[0] == 0 and differences[-1] > 40
 
 
 def test_density_threshold_leaves_as_many_cells():
@@ -159,15 +160,40 @@ def test_the_network_hears_source_and_target():
     assert heard == [((5, 2, PHRASE, KEYS), np.float32, "classic", "jazz")]
 
 
+def test_what_sounds_like_a_mistake_is_left_out():
+    source = np.array([[0, 8, 60, 64, 1], [0, 8, 67, 64, 1]])  # C and G for two beats
+    wrote = {
+        (0, 8, 60): True,  # of the source
+        (2, 1, 76): False,  # a crumb: no E is played in this beat
+        (3, 1, 72): True,  # short, but a C
+        (4, 4, 64): True,  # new and long
+        (4, 4, 61): False,  # a minor second over C
+        (4, 2, 73): False,  # a minor ninth
+        (4, 4, 68): True,  # a minor second over G, which the network took away
+        (8, 2, 61): True,  # C has ended
+    }
+    notes = np.array([(*key, 64, 1) for key in wrote])
+    roll = rolls(notes, [0], steps=16)[0] > 0
+    found = cells(tidied(notes, roll[0], rolls(source, [0], steps=16)[0]))
+    assert found == {key for key, stays in wrote.items() if stays}
+
+
+def test_keys_that_sound_though_nothing_strikes_them():
+    notes = np.array([[0, 2, 60, 64, 1], [2, 4, 60, 64, 1], [8, 4, 64, 64, 1]])
+    onset = np.zeros((16, KEYS), dtype=bool)
+    onset[2, 36] = True
+    assert cells(tidied(notes, onset, np.zeros((2, 16, KEYS)))) == {(2, 4, 60)}
+
+
 def test_bars_in_which_the_source_is_silent_stay_silent():
     notes = piece(12)
     gap = notes.select((notes.onset < 3.9) | (notes.onset > 17.9))  # bars 3 to 9 of twelve
-    (found,), _ = turned(gap, lambda windows, *_: np.full_like(windows, 0.9))
+    (found,), _ = turned(gap, lambda windows, *_: np.full_like(windows, 0.9), tidy=False)
     bars = np.unique(found[:, 0] // 16)
     assert bars.tolist() == [0, 1, 9, 10, 11]
     held = gap.array.copy()
     held["offset"][held["track"] == 1] += 4.0  # the last chord before the gap is held through two more bars
-    (found,), _ = turned(gap.with_array(held), lambda windows, *_: np.full_like(windows, 0.9))
+    (found,), _ = turned(gap.with_array(held), lambda windows, *_: np.full_like(windows, 0.9), tidy=False)
     assert np.unique(np.concatenate([np.arange(a, a + b) for a, b in found[:, :2]]) // 16).tolist()[:5] == [
         0,
         1,

@@ -30,13 +30,15 @@ from spartito.models.hub import find_model
 from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, from_rolls, rolls
 from spartito.style.engines import CYCLEGAN, PAIRS, Progress, StylePiece, StyleWish, Written, pair_of
 
-__all__ = ["CycleEngine", "at_strength", "blend", "density_threshold", "window_starts"]
+__all__ = ["CycleEngine", "at_strength", "blend", "density_threshold", "tidied", "window_starts"]
 
 HOP = 16  # steps between windows: a bar
 BATCH = 64  # windows turned at once: 3 MB in, some 100 MB inside a network of 32 channels
 CERTAIN = 0.98  # what a cell of the source counts as, on the way to the network's answer (the specification, 9.4)
 SURE = 1e-6  # a network's probabilities keep this far from 0 and 1
 DROPOUT = 0.02  # share of the notes that are hidden from the network, for another candidate
+NINTH = 13  # semitones
+CLASHES = (-NINTH, -1, 1, NINTH)  # semitones between notes that hurt
 THRESHOLDS = ("half", "density")
 
 Turn = Callable[[np.ndarray], np.ndarray]
@@ -120,6 +122,34 @@ def density_threshold(source: np.ndarray, probability: np.ndarray) -> float:
     return float(ordered[probability.size - count - 1])  # as many lie above it, ties aside
 
 
+def tidied(notes: np.ndarray, onset: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """The notes a network wrote without those that sound like mistakes.
+
+    Left out are keys that sound though nothing strikes them, and of the notes that the source does not have: those of a
+    single step on a pitch class that the source does not play in that beat, and those that begin a minor second or a
+    minor ninth away from a note of the source that is still there.
+
+    Parameters
+    ----------
+    notes : np.ndarray, shape=(k, 5)
+        As `from_rolls` gives them.
+    onset : np.ndarray, shape=(steps, 84), bool
+        Where the network strikes keys.
+    source : np.ndarray, shape=(2, steps, 84)
+        Rolls of the source.
+    """
+    notes = notes[onset[notes[:, 0], notes[:, 2] - LOWEST]]
+    step, column = notes[:, 0], notes[:, 2] - LOWEST
+    old = source[0, step, column] > 0
+    beats = source[1].reshape(-1, STEPS_PER_BEAT, KEYS).any(axis=1)  # (beats, 84)
+    classes = np.stack([beats[:, k::12].any(axis=1) for k in range(12)], axis=1)  # (beats, 12), C first: LOWEST is one
+    crumb = (notes[:, 1] == 1) & ~classes[step // STEPS_PER_BEAT, column % 12]
+    stays = rolls(notes[old], [0], steps=len(onset))[0, 1]
+    wide = np.pad(stays, ((0, 0), (NINTH, NINTH)))
+    clash = np.any([wide[step, column + NINTH + away] > 0 for away in CLASHES], axis=0)
+    return notes[old | ~(crumb | clash)]
+
+
 # -- the engine ---------------------------------------------------------------------------------------------
 
 
@@ -137,6 +167,8 @@ class CycleEngine:
         in the source. Default: as the `config.json` of the weights says, else half.
     hop : int
         Steps between windows; 64 gives each four bars by themselves, as published.
+    tidy : bool
+        Leave out what nobody would miss, see `tidied`.
     """
 
     name, needs_source = CYCLEGAN, True
@@ -148,6 +180,7 @@ class CycleEngine:
         generators: dict | None = None,
         threshold: str | None = None,
         hop: int = HOP,
+        tidy: bool = True,
         device: str = "auto",
         threads: int = 0,
     ):
@@ -155,7 +188,7 @@ class CycleEngine:
             raise ParameterError(f"the threshold is one of {', '.join(THRESHOLDS)}, not {threshold!r}")
         if not 1 <= hop <= PHRASE:
             raise ParameterError(f"windows begin 1 to {PHRASE} steps apart, not {hop}")
-        self.threshold, self.hop = threshold, hop
+        self.threshold, self.hop, self.tidy = threshold, hop, tidy
         self._opened, self._device, self._threads = dict(generators or {}), device, threads
         self._closed = folder is not None or generators is not None
         if folder is not None:
@@ -211,7 +244,10 @@ class CycleEngine:
         threshold = self.threshold or getattr(generator, "config", {}).get("threshold", THRESHOLDS[0])
         if threshold == "density":
             limits = [density_threshold(*channels) for channels in zip(source, moved, strict=True)]
-        notes = from_rolls(moved[0] > limits[0], moved[1] > limits[1])
+        onset, act = (channel > limit for channel, limit in zip(moved, limits, strict=True))
+        notes = from_rolls(onset, act)
+        if self.tidy:
+            notes = tidied(notes, onset, source)
         beyond = piece.notes[(piece.notes[:, 2] < LOWEST) | (piece.notes[:, 2] > HIGHEST)]
         return Written(np.concatenate([notes, beyond]))
 
