@@ -101,6 +101,13 @@ def test_accents_of_the_bar():
     assert felt.accent.tolist() == [0, 0, 3.0, 0]
 
 
+def test_bars_go_on_behind_the_known_beats():
+    felt = Feel(statistics(accent=6.0), "pop", "jazz").apply(notes((16, 4), (20, 4), (24, 4)), positions=[2, 3, 0, 1])
+    assert felt.accent.tolist() == [0, 0, 0]  # beats 3 and 4, then the first of the next bar
+    felt = Feel(statistics(accent=6.0), "pop", "jazz").apply(notes((28, 4)), positions=[2, 3, 0, 1])
+    assert felt.accent.tolist() == [6]
+
+
 def test_nothing_moves_without_strength():
     felt = Feel(statistics(push=1.0), "pop", "jazz").apply(EIGHTHS, strength=0.0)
     assert (felt.notes == EIGHTHS).all()

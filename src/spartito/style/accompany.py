@@ -27,16 +27,21 @@ import numpy as np
 from spartito.analysis.note_chords import QUALITIES, TONES, ChordTrack
 from spartito.errors import ModelError
 from spartito.notes.phrases import STEPS_PER_BEAT
-from spartito.style.engines import GENRES, Progress, StylePiece, StyleWish, Written, check_genre
+from spartito.style.engines import COMPING, GENRES, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics
 from spartito.style.harmony import SCALES, HarmonyStatistics, reharmonise
+from spartito.style.plan import Plan, chords_changed, planned, tidied, until_foreign
 
 __all__ = ["ROLES", "CompingConfig", "CompingEngine", "CompingStatistics", "chord_beats", "open_comping", "roles_of"]
 
+STATISTICS = "statistics.safetensors"
 BAR = 16
 ROLES = ("root", "third", "fifth", "seventh", "ninth", "eleventh", "thirteenth")
 OTHER = len(ROLES)  # from here on: a tone outside the chord, by semitones above the root
-LOWEST, MUD, THICK = 28, 50, 4  # MIDI numbers, semitones: lowest note; below it nearer notes than that make mud
+LOWEST, MUD, THICK = 28, 43, 3  # MIDI numbers, semitones: lowest note; below it nearer notes than that make mud
+MIDDLE = 50  # MIDI number from which notes are the chord's rather than the bass's
+PASSING = 2  # steps: foreign tones as short as that stay as they are
+SECTION = 8  # bars that share a mood: what was drawn for a pattern holds for all of them
 STEP, LENGTH, PITCH, HAND, ROLE, LOUD = range(6)  # columns of `CompingStatistics.notes`
 _THIRD = np.array([(4, 3, 3, 4, 5, 4, 3, 4, 3, 3, 3, 4, 3, 2)]).ravel()  # of each quality
 _FIFTH = np.array([np.flatnonzero(bits)[2] for bits in TONES])
@@ -50,8 +55,8 @@ class CompingConfig:
     follows: float = 0.7
     often: float = 0.3
     sung: float = 0.3
-    typical: float = 0.5
-    most_typical: float = 3.0  # nats
+    typical: float = 1.0
+    most_typical: float = 4.0  # nats
     turns: float = 0.7  # nats for a bar that turns where the chords do not, or the other way round
     spread: float = 0.35  # of the logarithm of the notes in a bar about the wanted one
     source: float = 0.5  # share of the source, against that of the genre, in how dense the piece is
@@ -185,9 +190,9 @@ def open_comping(folder: str | Path | None = None) -> CompingEngine:
 
     from spartito.models.hub import find_model
 
-    path = find_model("idiom" if folder is None else folder).folder / "statistics.safetensors"
+    path = find_model(COMPING if folder is None else folder).folder / STATISTICS
     if not path.exists():
-        raise ModelError(f"{path.parent} holds no statistics of accompaniment")
+        raise ModelError(f"{path.parent} holds no {STATISTICS}: `spartito train harmony` makes it")
     arrays = load_file(str(path))
     return CompingEngine(*(kind.from_arrays(arrays) for kind in (CompingStatistics, HarmonyStatistics, FeelStatistics)))
 
@@ -195,7 +200,7 @@ def open_comping(folder: str | Path | None = None) -> CompingEngine:
 class CompingEngine:
     """See the module's text."""
 
-    name, needs_source, keeps_melody = "comping", False, True
+    name, needs_source, keeps_melody = COMPING, False, True
 
     def __init__(
         self,
@@ -216,8 +221,6 @@ class CompingEngine:
 
     def restyle(self, piece: StylePiece, wish: StyleWish, *, progress: Progress | None = None) -> list[Written]:
         """See `style.engines.StyleEngine`."""
-        from spartito.style.idiom import planned, tidied
-
         plan = planned(piece, wish.strength)
         tune, rest = piece.notes[piece.melody], piece.notes[~piece.melody]
         last = max(piece.steps - 1, 0)
@@ -238,8 +241,9 @@ class CompingEngine:
             )
             genres, seed = {"target": wish.target, "source": wish.source}, wish.seed + number
             new = self.written(tune, rest, chords, plan, **genres, heat=heat, seed=seed)
-            new = tidied(new, tune, kept, piece.steps)
-            found.append(self._felt(new, kept, piece, plan, wish, number))
+            new = tidied(until_foreign(new, chords), tune, kept, piece.steps)
+            figures = {"chords_changed": round(chords_changed(chords, piece.chords), 3)}
+            found.append(self._felt(new, kept, piece, plan, wish, number, figures))
             if progress is not None:
                 progress((number + 1) / wish.candidates)
         return found
@@ -262,13 +266,17 @@ class CompingEngine:
         notes = np.column_stack(
             [edges[bar] + unit[:, STEP], unit[:, LENGTH], unit[:, PITCH], np.full(len(unit), 64), unit[:, HAND]]
         )
-        chordal = unit[:, PITCH] >= MUD  # the bass stays where it is
+        chordal = unit[:, PITCH] >= MIDDLE  # the bass stays where it is
         shift = config.with_tune * (_heights(tune, plan)[bar] - self.comping.high[genre][units_of])
         notes[:, 2] += np.where(chordal, np.rint(np.clip(shift, *config.most_up)), 0).astype(np.int64)
-        wanted = role_table(chords)[chord_beats(notes, chords), unit[:, ROLE]]
+        beat = chord_beats(notes, chords)
+        wanted = role_table(chords)[beat, unit[:, ROLE]]
+        passing = (unit[:, ROLE] >= OTHER) & (unit[:, LENGTH] <= PASSING) & (wanted >= 0)
+        wanted = np.where(passing, (chords.root[beat] + unit[:, ROLE] - OTHER) % 12, wanted)
         notes[:, 2] += (wanted - notes[:, 2] + 6) % 12 - 6
         notes[:, 2] = np.where(notes[:, 2] < LOWEST, notes[:, 2] + 12, notes[:, 2])
         notes[:, 3] += unit[:, LOUD]
+        notes[:, 2] += _spread(notes, chords.tones()[beat])
         return _cleared(_under(notes, tune)[wanted >= 0]) if len(notes) else notes
 
     def _choose(self, tune, rest, chords, plan, genres, heat, rng) -> np.ndarray:
@@ -298,7 +306,8 @@ class CompingEngine:
         typical = table.typical[genre][others].mean(axis=0)
         score += config.typical * np.clip(typical, -config.most_typical, config.most_typical)
         score += config.often * np.log(table.often[genre] + 1e-4)
-        score += max(heat, config.heat) * rng.gumbel(size=score.shape)
+        mood = rng.gumbel(size=(many // SECTION + 1, count))[np.arange(many) // SECTION]
+        score += max(heat, config.heat) * mood
         move = config.follows * np.log(table.follows[genre] + 0.1 * table.often[genre] + 1e-4)
         best, back = score[0], np.zeros((many, count), dtype=np.int64)
         for i in range(1, many):
@@ -311,7 +320,7 @@ class CompingEngine:
             path[i - 1] = back[i, path[i]]
         return path
 
-    def _felt(self, new, kept, piece: StylePiece, plan, wish: StyleWish, number: int) -> Written:
+    def _felt(self, new, kept, piece: StylePiece, plan: Plan, wish: StyleWish, number: int, figures) -> Written:
         """The new notes with the tune and what is kept of the rest, as the target plays them."""
         tune = np.flatnonzero(piece.melody)
         notes = np.concatenate([new, kept, piece.notes[tune]])
@@ -331,10 +340,10 @@ class CompingEngine:
         )
         accent = np.where(what == 0, notes[:, 3] - 64, np.where(movable, felt.accent, 0.0))
         order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
-        return Written(felt.notes[order], felt.place[order], accent[order])
+        return Written(felt.notes[order], felt.place[order], accent[order], hands=True, figures=figures)
 
 
-def _heights(tune: np.ndarray, plan) -> np.ndarray:
+def _heights(tune: np.ndarray, plan: Plan) -> np.ndarray:
     """(bars,) mean MIDI number of the tune in two bars on either side of each; of all of it where it rests."""
     many = len(plan.anew)
     if len(tune) == 0:
@@ -346,6 +355,16 @@ def _heights(tune: np.ndarray, plan) -> np.ndarray:
     if many < len(window):
         return np.full(many, tune[:, 2].mean())
     return np.where(count > 0, total / np.maximum(count, 1), tune[:, 2].mean())
+
+
+def _spread(notes: np.ndarray, tones: np.ndarray) -> np.ndarray:
+    """(k,) semitones up to the next tone of its chord ((k, 12) bool) for a note that another one strikes already."""
+    order = np.lexsort((notes[:, 2], notes[:, 0]))
+    again = np.zeros(len(notes), dtype=bool)
+    again[order[1:]] = (np.diff(notes[order, 0]) == 0) & (np.diff(notes[order, 2]) == 0)
+    above = (notes[:, 2:3] + np.arange(1, 12)) % 12
+    there = np.take_along_axis(tones, above, axis=1)
+    return np.where(again & there.any(axis=1), there.argmax(axis=1) + 1, 0)
 
 
 def _numbers(counts: np.ndarray) -> np.ndarray:

@@ -91,6 +91,15 @@ class Felt:
     accent: np.ndarray
 
 
+def _positions(positions, beats: int) -> np.ndarray:
+    """(beats,) place of each beat in its bar: as given, and counted on in bars of the length they end with."""
+    if positions is None or len(positions) == 0:
+        return np.arange(beats) % 4
+    positions = np.asarray(positions)[:beats]
+    missing = np.arange(1, beats - len(positions) + 1)
+    return np.append(positions, (positions[-1] + missing) % (int(positions.max()) + 1))
+
+
 def part_of(notes: np.ndarray, tune: np.ndarray) -> np.ndarray:
     """(k,) index into `PARTS` of each note; `tune` (k,) bool."""
     return np.where(tune, 0, np.where(notes[:, 4] == RIGHT_HAND, 1, 2))
@@ -154,7 +163,7 @@ class Feel:
         if k == 0 or strength == 0:
             return Felt(notes, np.full(k, np.nan), np.zeros(k))
         beats = int((notes[:, 0] + notes[:, 1]).max()) // STEPS_PER_BEAT + 2
-        in_bar = np.arange(beats) % 4 if positions is None else np.resize(np.asarray(positions), beats) % 4
+        in_bar = _positions(positions, beats) % 4
         part = part_of(notes, tune)
         notes, moved = self._arrivals(notes, part, pushable, in_bar, strength, np.random.default_rng(seed))
         place[moved] = np.nan

@@ -24,13 +24,13 @@ import numpy as np
 
 from spartito.analysis.note_chords import ChordTrack
 from spartito.errors import ModelError
-from spartito.models.hub import find_model
+from spartito.models.hub import WEIGHTS, find_model
 from spartito.models.idiom_runtime import STATISTICS, STRETCH, IdiomWriter, Sheet
 from spartito.models.idiom_tokens import CONTROLS, DETAILS, WINDOW, lines, simplified
 from spartito.notes.attributes import CONTROLS as MEASURED
 from spartito.notes.attributes import controls_of_windows
 from spartito.notes.skyline import skyline
-from spartito.style.engines import GENRES, IDIOM, Progress, StylePiece, StyleWish, Written, check_genre
+from spartito.style.engines import COMPING, GENRES, IDIOM, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics, Felt
 from spartito.style.harmony import HarmonyStatistics, reharmonise
 from spartito.style.plan import Plan, chords_changed, planned, tidied, until_foreign
@@ -48,6 +48,8 @@ def open_idiom(folder: str | Path | None = None, *, device: str = "auto", thread
         raise ModelError(f"{info.folder} holds no idiom model")
     writer = IdiomWriter(info, device=device, threads=threads)
     path = info.folder / STATISTICS
+    if not path.exists():  # those that ship lie in one place
+        path = WEIGHTS / COMPING / STATISTICS
     if not path.exists():
         return IdiomEngine(writer)
     from safetensors.numpy import load_file

@@ -8,7 +8,7 @@ performances of ASAP, all annotated by hand. Pushes and accents are counted in P
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +74,11 @@ def _late_by_tempo(pieces: GenrePieces) -> np.ndarray:
     return np.array(out)
 
 
-def _pushes(pieces: GenrePieces) -> np.ndarray:
-    """(3 parts, 4 beats of the bar, 2): arrivals on the beat, and half a beat before."""
-    counts = np.zeros((len(PARTS), 4, 2))
+def _stretches(pieces: GenrePieces) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Of each stretch in 4/4: its notes (k, 5) counted from its beginning, their parts (k,), its steps.
+
+    Only what somebody played: of voiced solos the tune.
+    """
     for i in range(min(len(pieces), PIECES)):
         notes = pieces.notes[pieces.piece[i] : pieces.piece[i + 1]]
         part = part_of(notes, _tune(pieces, i))
@@ -84,34 +86,34 @@ def _pushes(pieces: GenrePieces) -> np.ndarray:
             part = np.where(part == 0, 0, -1)
         for _, first, last in pieces.regions[pieces.regions[:, 0] == i]:
             inside = (notes[:, 0] >= first) & (notes[:, 0] < last) & (part >= 0)
-            step, length, mine = notes[inside, 0] - first, notes[inside, 1], part[inside]
-            beats = (last - first) // STEPS + 1
-            on, early = np.zeros((2, len(PARTS), beats + 1), dtype=bool)
-            beat = step // STEPS
-            on[mine[step % STEPS == 0], beat[step % STEPS == 0]] = True
-            held = (step % STEPS >= HALF) & (step + length > STEPS * (beat + 1))
-            early[mine[held], beat[held] + 1] = True
-            early &= ~on
-            for p in range(len(PARTS)):
-                counts[p, :, 0] += np.bincount(np.flatnonzero(on[p]) % 4, minlength=4)
-                counts[p, :, 1] += np.bincount(np.flatnonzero(early[p]) % 4, minlength=4)
+            yield notes[inside] - np.array([first, 0, 0, 0, 0]), part[inside], int(last - first)
+
+
+def _pushes(pieces: GenrePieces) -> np.ndarray:
+    """(3 parts, 4 beats of the bar, 2): arrivals on the beat, and half a beat before."""
+    counts = np.zeros((len(PARTS), 4, 2))
+    for notes, part, steps in _stretches(pieces):
+        step, length = notes[:, 0], notes[:, 1]
+        on, early = np.zeros((2, len(PARTS), steps // STEPS + 2), dtype=bool)
+        beat = step // STEPS
+        on[part[step % STEPS == 0], beat[step % STEPS == 0]] = True
+        held = (step % STEPS >= HALF) & (step + length > STEPS * (beat + 1))
+        early[part[held], beat[held] + 1] = True
+        early &= ~on
+        for p in range(len(PARTS)):
+            counts[p, :, 0] += np.bincount(np.flatnonzero(on[p]) % 4, minlength=4)
+            counts[p, :, 1] += np.bincount(np.flatnonzero(early[p]) % 4, minlength=4)
     return counts
 
 
 def _accents(pieces: GenrePieces) -> np.ndarray:
     """(3 parts, 16, 2): velocities above the mean of their bar and part, added up, and how many."""
     sums = np.zeros((len(PARTS), BAR, 2))
-    for i in range(min(len(pieces), PIECES)):
-        notes = pieces.notes[pieces.piece[i] : pieces.piece[i + 1]]
-        part = part_of(notes, _tune(pieces, i))
-        if str(pieces.sets[i]) in VOICED:
-            part = np.where(part == 0, 0, -1)
-        for _, first, last in pieces.regions[pieces.regions[:, 0] == i]:
-            inside = (notes[:, 0] >= first) & (notes[:, 0] < last) & (part >= 0)
-            step, loud, mine = notes[inside, 0] - first, notes[inside, 3].astype(float), part[inside]
-            group = mine * ((last - first) // BAR + 1) + step // BAR
-            mean = np.bincount(group, loud) / np.maximum(np.bincount(group), 1)
-            np.add.at(sums, (mine, step % BAR), np.column_stack([loud - mean[group], np.ones(len(loud))]))
+    for notes, part, steps in _stretches(pieces):
+        loud = notes[:, 3].astype(np.float64)
+        group = part * (steps // BAR + 1) + notes[:, 0] // BAR
+        mean = np.bincount(group, loud) / np.maximum(np.bincount(group), 1)
+        np.add.at(sums, (part, notes[:, 0] % BAR), np.column_stack([loud - mean[group], np.ones(len(loud))]))
     return sums
 
 
