@@ -48,7 +48,7 @@ def open_idiom(folder: str | Path | None = None, *, device: str = "auto", thread
         raise ModelError(f"{info.folder} holds no idiom model")
     writer = IdiomWriter(info, device=device, threads=threads)
     path = info.folder / STATISTICS
-    if not path.exists():  # those that ship lie in one place
+    if not path.exists() and info.folder.parent == WEIGHTS:  # those that ship lie in one place
         path = WEIGHTS / COMPING / STATISTICS
     if not path.exists():
         return IdiomEngine(writer)
