@@ -14,7 +14,7 @@ import spartito
 
 SOURCE = Path(spartito.__file__).parent
 HEAVY = "torch lightning onnx onnxruntime partitura verovio matplotlib scipy mir_eval pretty_midi symusic".split()
-INFERENCE = "audio analysis notes models render score".split()  # evaluation may ask how labels are made
+INFERENCE = "audio analysis notes models render score style".split()  # evaluation may ask how labels are made
 
 
 def modules_after(program: str) -> set[str]:
