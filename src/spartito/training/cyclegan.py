@@ -74,19 +74,19 @@ class GenreRecipe:
     """sigma_D, deviation of the half-normal noise that discriminators see."""
     pool: int = 50
     """Pairs of batches; not used by `base`."""
-    cycle: float = 3.0
+    cycle: float = 2.0
     """Weight of the cycle; of the published L1 it is 10."""
     positives: float = 9.0
     """By how much heavier cells that sound are in the fixed cycle."""
-    adversarial: float = 1.5
+    adversarial: float = 0.75
     """Weight of the discriminators of the genres for the generators."""
     gamma: float = 1.0
     """Weight of the extra discriminators' own losses."""
-    gamma_generators: float = 1.0
+    gamma_generators: float = 0.5
     """Weight of the extra discriminators for the generators; no effect when published."""
     identity: float = 1.0
     """Weight of the identity; on a quarter of each batch."""
-    guidance: float = 6.0
+    guidance: float = 12.0
     """Weight of the guides for the generators; 0 does without guides."""
     guidance_from: int = 100
     """Step at which the guides begin to be heard; they are heard fully after as many steps again."""
@@ -97,7 +97,7 @@ class GenreRecipe:
     """Weight of the tune's onsets, which are to stay."""
     foreign: float = 5.0
     """Weight of the bound of foreign notes: of pitch classes that the source does not have."""
-    foreign_bound: float = 0.1
+    foreign_bound: float = 0.12
     """Share of all notes of a phrase; free below."""
     range: float = 10.0
     """Weight of the bound of notes outside of the range of the source."""
@@ -109,9 +109,9 @@ class GenreRecipe:
     """Weight of the bound of onsets with a semitone beside them."""
     clash_bound: float = 0.03
     """By how much their share may be greater than that of the source."""
-    crumbs: float = 8.0
+    crumbs: float = 4.0
     """Weight of the bound of notes that last a single step."""
-    crumb_bound: float = 0.0
+    crumb_bound: float = 0.03
     """By how much their share may be greater than that of the source."""
     above: float = 5.0
     """Weight of the bound of notes above all that sounds in the source."""
@@ -127,7 +127,7 @@ class GenreRecipe:
     """Chance of a sounding cell to be hidden from discriminators and guides."""
     struck: float = 0.001
     """Chance of a silent cell to be shown as sounding."""
-    judge_rate: float = 0.5
+    judge_rate: float = 0.25
     """Rate of discriminators as part of that of the generators (TTUR)."""
     transpose: int = 5
     """Semitones up or down, drawn for each phrase."""
