@@ -99,6 +99,20 @@ def test_added_tones_keep_away_from_the_tune():
     assert not (got.added & np.isin(distance, (1, 11))).any()
 
 
+def test_no_tone_rubs_against_its_chord():
+    given = {
+        genre: [lesson(3 * turn, added=(1, 5, 8) if genre == "jazz" else ()) for turn in turns]
+        for genre, turns in TURNS.items()
+    }
+    got = reharmonise(track(4 * POP), NO_TUNE, learn_harmony(given), target="jazz", source="pop")
+    above = {QUALITIES[q]: set() for q in got.quality}
+    for quality, bits in zip(got.quality, got.added, strict=True):
+        above[QUALITIES[quality]] |= set(np.flatnonzero(bits).tolist())
+    assert above["7"] == {1, 8}  # the dominant has its flat ninth and thirteenth, but no fourth over its third
+    assert all(not found & {1, 8} for quality, found in above.items() if quality != "7")
+    assert all(5 not in found for quality, found in above.items() if quality in ("maj", "maj7"))
+
+
 def test_chords_change_key_with_the_piece():
     up = reharmonise(track(POP).transposed(5), NO_TUNE, statistics(), target="jazz", source="pop")
     here = reharmonise(track(POP), NO_TUNE, statistics(), target="jazz", source="pop")

@@ -47,6 +47,7 @@ NONE = STATES  # no chord
 MODES = 2  # major, minor
 PLACES = 3  # a chord changes on a downbeat, on another beat that halves the bar, elsewhere
 SCALES = np.array([np.isin(np.arange(12), s) for s in ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))])
+PHASES = (0.5 + 0.618 * (np.arange(12) - 2)) % 1  # golden section: tones as common as others take turns with them
 _SCALE_TONES = SCALES | [[False] * 12, [i == 11 for i in range(12)]]  # the leading tone belongs to minor, too
 LIKELY = 1e-4  # least probability of a chord
 
@@ -348,9 +349,13 @@ def _added(root, quality, tune, keys, statistics: HarmonyStatistics, wish, rng) 
     classes = (root[:, None] + np.arange(12)) % 12
     rows = np.arange(len(root))[:, None]
     inside = SCALES[keys // 12][rows, (classes - (keys % 12)[:, None]) % 12]
-    rate = strength * statistics.added[aim][quality[:, None], inside.astype(int), np.arange(12)]
+    more = statistics.added[aim] - statistics.added.min(axis=0)  # the least of all genres are passing notes
+    rate = strength * more[quality[:, None], inside.astype(int), np.arange(12)]
     sung = tune[rows, classes]  # beats of each tone in the tune
-    rate = np.where(TONES[quality], 0, rate)
+    # a semitone above a tone of the chord is to be avoided, but for the dominant's flat ninth and thirteenth
+    avoided = np.roll(TONES[quality], 1, axis=1)
+    avoided &= ~((quality == QUALITIES.index("7"))[:, None] & np.isin(np.arange(12), (1, 8)))
+    rate = np.where(TONES[quality] | avoided, 0, rate)
     rough = np.maximum(np.roll(sung, 1, axis=1), np.roll(sung, -1, axis=1)) > config.clash
     rate = np.where(rough | (rate < strength * config.likely), 0, rate)
     if temperature > 0:
@@ -359,7 +364,7 @@ def _added(root, quality, tune, keys, statistics: HarmonyStatistics, wish, rng) 
         chosen = np.zeros(rate.shape, dtype=bool)
         for kind in np.unique(quality[root >= 0]):
             mine = np.flatnonzero(quality == kind)
-            chosen[mine] = np.diff(np.floor(np.cumsum(rate[mine], axis=0) + 0.5), axis=0, prepend=0) > 0
+            chosen[mine] = np.diff(np.floor(np.cumsum(rate[mine], axis=0) + PHASES), axis=0, prepend=0) > 0
     # of two that lie a semitone apart the commoner
     rival = np.maximum(np.roll(rate * chosen, 1, axis=1), np.roll(rate * chosen, -1, axis=1))
     return chosen & (rate >= rival) & (root >= 0)[:, None]
