@@ -58,6 +58,7 @@ from spartito.training.genre_profiles import evenly, profile_of
 sys.path.insert(0, str(Path(__file__).parent))
 from fixed_rule import fixed_rule
 
+SETTINGS = ("split", "excerpts", "bars", "pieces")
 PLAIN = ("identity", "rule", "real")
 SEED = 7
 TEMPO = 110.0  # quarter notes per minute where the set does not say
@@ -409,14 +410,18 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--pieces", type=int, default=0)
     parser.add_argument("--engines", nargs="+", default=[*PLAIN, "cyclegan", "idiom"])
     parser.add_argument("--no-cycle", action="store_true")
+    parser.add_argument("--add", action="store_true", help="keep what an earlier run says of other engines")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
     options = parser.parse_args(arguments)
-    rows = run(options, opened=opened_engines(options.engines))
+    rows = earlier(options) + run(options, opened=opened_engines(options.engines))
+    kinds = ("excerpts", "pieces")
+    rows.sort(key=lambda row: (kinds.index(row["kind"]), row["direction"]))
     parts = []
     for kind in dict.fromkeys(row["kind"] for row in rows):
         mine = [row for row in rows if row["kind"] == kind]
         parts += [f"### {kind.capitalize()}", table(mine), table(means(mine))]
-    speed = {engine: [r["seconds_per_minute"] for r in rows if r["engine"] == engine] for engine in options.engines}
+    engines = dict.fromkeys(row["engine"] for row in rows)
+    speed = {engine: [r["seconds_per_minute"] for r in rows if r["engine"] == engine] for engine in engines}
     speed = {engine: float(np.mean(spent)) for engine, spent in speed.items() if spent and engine not in PLAIN}
     parts += ["### Seconds of one core for a minute of music", "| engine | seconds |\n|---|---|"]
     parts[-1] += "".join(f"\n| {engine} | {seconds:.2f} |" for engine, seconds in speed.items())
@@ -424,9 +429,7 @@ def main(arguments: list[str] | None = None) -> dict:
     report = {
         "spartito": __version__,
         "python": platform.python_version(),
-        "split": options.split,
-        "excerpts": options.excerpts,
-        "bars": options.bars,
+        **{name: getattr(options, name) for name in SETTINGS},
         "seed": SEED,
         "classifiers": accuracies(options),
         "rows": rows,
@@ -437,6 +440,17 @@ def main(arguments: list[str] | None = None) -> dict:
             path.write_text(content + "\n", encoding="utf-8")
     print(text)
     return report
+
+
+def earlier(options) -> list[dict]:
+    """Rows of other engines that an earlier run with the same settings left, if they are to be kept."""
+    path = options.output / "restyle.json"
+    if not (options.add and path.exists()):
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if [found[name] for name in SETTINGS] != [getattr(options, name) for name in SETTINGS]:
+        raise SystemExit(f"{path} is of other settings: {', '.join(f'{name} {found[name]}' for name in SETTINGS)}")
+    return [row for row in found["rows"] if row["engine"] not in options.engines]
 
 
 def opened_engines(names: Sequence[str]) -> dict:

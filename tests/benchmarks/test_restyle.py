@@ -88,6 +88,21 @@ def test_all_engines(script, store, tmp_path, monkeypatch, capsys):
     assert "| mean of 6 | moved | 100.0 % |" in said
     assert json.loads((tmp_path / "out" / "restyle.json").read_text())["rows"] == report["rows"]
     assert (tmp_path / "out" / "restyle.md").read_text().startswith("### Excerpts")
+    again = [
+        str(store),
+        "--classifiers",
+        str(tmp_path),
+        "--bars",
+        "8",
+        "--engines",
+        "rule",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    added = script.main([*again, "--add", "--excerpts", "2", "--pieces", "1"])
+    assert len(added["rows"]) == len(rows) and "| moved |" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="other settings"):
+        script.main([*again, "--add", "--excerpts", "1"])
 
 
 def test_excerpts_take_every_work_before_any_twice(script, store):
