@@ -29,7 +29,13 @@ def engine(tmp_path_factory):
     network = Idiom(IdiomConfig.tiny())
     config = {"name": "debug", "job": "restyling", "architecture": "idiom", "network": asdict(network.config)}
     write_run(run, network.state_dict(), config)
-    return open_idiom(export_idiom(run, run / "model"), device="cpu", threads=1)
+    return IdiomEngine(open_idiom(export_idiom(run, run / "model"), device="cpu", threads=1).writer)
+
+
+@pytest.fixture(scope="module")
+def dressed(engine):
+    """With the statistics of harmony and feel that ship."""
+    return open_idiom(engine.writer.info.folder, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +108,17 @@ def test_other_metres_and_silence(engine):
     written = engine.restyle(waltz, StyleWish("classic", "pop"))[0].notes
     bars = np.bincount(written[:, 0] // 12, minlength=12)
     assert not bars[4:8].any() and (bars[[0, 1, 2, 3, 8, 9, 10, 11]] > 3).all()
+
+
+def test_with_the_harmony_and_the_feel_of_the_genre(dressed, engine, piece):
+    wish = StyleWish("pop", "jazz", 1.0)
+    plain, written = engine.restyle(piece, wish)[0], dressed.restyle(piece, wish)[0]
+    assert plain.figures["chords_changed"] == 0.0 < written.figures["chords_changed"]
+    assert np.isnan(plain.place).all() and not plain.accent.any()
+    assert written.accent.any() and len(written.place) == len(written.accent) == len(written.notes)
+    kept = dressed.restyle(piece, replace(wish, keep=("melody",)))[0]
+    found = {tuple(row) for row in kept.notes.tolist()}
+    tune = piece.notes[piece.melody]
+    assert all(tuple(row) in found for row in tune.tolist())
+    sung = [tuple(row) in {tuple(r) for r in tune[:, [0, 2]].tolist()} for row in kept.notes[:, [0, 2]].tolist()]
+    assert not kept.accent[np.array(sung)].any()

@@ -24,7 +24,7 @@ import numpy as np
 
 from spartito.analysis.note_chords import ChordTrack
 from spartito.errors import ModelError
-from spartito.models.hub import WEIGHTS, find_model
+from spartito.models.hub import find_model
 from spartito.models.idiom_runtime import STATISTICS, STRETCH, IdiomWriter, Sheet
 from spartito.models.idiom_tokens import CONTROLS, DETAILS, WINDOW, lines, simplified
 from spartito.notes.attributes import CONTROLS as MEASURED
@@ -42,19 +42,18 @@ DRAWN = 0.7  # temperature of the chords of further candidates
 
 
 def open_idiom(folder: str | Path | None = None, *, device: str = "auto", threads: int = 0) -> IdiomEngine:
-    """The engine with the weights that ship, or those in `folder`. Raises ModelError when there are none."""
-    info = find_model("idiom" if folder is None else folder)
-    if info.config.get("architecture") != "idiom":
+    """The engine with the weights that ship, or those in `folder`. Raises ModelError when there are none.
+
+    Statistics of harmony and feel are those in the folder, else the ones that ship with the engine `comping`.
+    """
+    info = find_model(IDIOM if folder is None else folder)
+    if info.config.get("architecture") != IDIOM:
         raise ModelError(f"{info.folder} holds no idiom model")
     writer = IdiomWriter(info, device=device, threads=threads)
-    path = info.folder / STATISTICS
-    if not path.exists() and info.folder.parent == WEIGHTS:  # those that ship lie in one place
-        path = WEIGHTS / COMPING / STATISTICS
-    if not path.exists():
-        return IdiomEngine(writer)
     from safetensors.numpy import load_file
 
-    arrays = load_file(str(path))
+    own = info.folder / STATISTICS
+    arrays = load_file(str(own if own.exists() else find_model(COMPING).folder / STATISTICS))
     return IdiomEngine(writer, HarmonyStatistics.from_arrays(arrays), FeelStatistics.from_arrays(arrays))
 
 
