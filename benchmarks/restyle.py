@@ -175,7 +175,7 @@ def excerpts(store: Path, genre: str, count: int, bars: int, *, split: str = "te
     return [cut(pieces, piece, start, BAR * bars) for piece, start in windows[chosen].tolist()]
 
 
-def whole(store: Path, genre: str, count: int, *, bars: int = 128, split: str = "test") -> list[Excerpt]:
+def whole(store: Path, genre: str, count: int, *, bars: int = 64, split: str = "test") -> list[Excerpt]:
     """The longest stretches in 4/4 of `count` works of a split, up to so many bars."""
     pieces = open_store(store, genre, split)
     regions = pieces.regions[np.argsort(pieces.regions[:, 1] - pieces.regions[:, 2], kind="stable")]
