@@ -140,3 +140,28 @@ def test_skip_gives_no_empty_phrases(tmp_path):
     network.AtoB = Inverting(sure=0.0)  # half everywhere is above no threshold
     assert run_test(network, [phrases, phrases], tmp_path, **options)["AtoB"]["empty"] == 1
     assert not (tmp_path / "AtoB" / "npy").exists()
+
+
+def test_pictures_of_what_ranks_first(tmp_path):
+    pytest.importorskip("matplotlib")
+    sizes = {"generator": GeneratorConfig(width=4, blocks=1), "discriminator": DiscriminatorConfig(width=4)}
+    network = CycleGan(CycleGanConfig(model="base", **sizes))
+    phrases = (np.random.default_rng(0).random((3, 2, 64, 84)) < 0.035).astype(np.uint8)
+    options = {"classifier": by_lowest_key, "genres": ("jazz", "pop"), "files": False, "plots": 1, "report": str}
+    run_test(network, [phrases, phrases], tmp_path, **options)
+    for name in ("AtoB", "BtoA"):
+        assert [p.suffix for p in (tmp_path / name / "png").iterdir()] == [".png"]
+
+
+def test_commands_say_what_is_wrong(tmp_path):
+    from typer.testing import CliRunner
+
+    from spartito.training.cli import app
+
+    store = ["genre-pair", str(tmp_path), "-o", str(tmp_path / "run"), "--pair"]
+    result = CliRunner().invoke(app, [*store, "jazz,metal"])
+    assert result.exit_code != 0 and "a pair is one of" in str(result.exception)
+    asked = ["genre-test", str(tmp_path), str(tmp_path), "-o", str(tmp_path / "out"), "--classifier", str(tmp_path)]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code != 0 and "config.json" in str(result.exception)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "run").exists()
