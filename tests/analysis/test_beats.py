@@ -114,6 +114,16 @@ def test_the_files_own_clock_is_used_only_when_the_notes_keep_it():
     assert beats_from_tempo_map(Notes.from_arrays(free, free + 0.1, 60, tempo_map=clock)) is None
 
 
+def test_fine_divisions_of_a_written_score_are_beats_of_the_file():
+    clock = TempoMap.constant(40, ticks_per_quarter=480, time_signatures=(TimeSignature(0, 2, 4),))
+    ticks = np.concatenate([np.arange(0, 3840, 60), np.arange(3840, 7680, 40)])  # thirty-seconds, then triplets of them
+    onset = clock.ticks_to_seconds(ticks)
+    beats = beats_from_tempo_map(Notes.from_arrays(onset, onset + 0.1, 60, tempo_map=clock))
+    assert list(beats.positions[:4]) == [0, 1, 0, 1]
+    onset = clock.ticks_to_seconds(ticks + np.arange(len(ticks)) % 13)  # played, not written
+    assert beats_from_tempo_map(Notes.from_arrays(onset, onset + 0.1, 60, tempo_map=clock)) is None
+
+
 def test_change_of_metre_in_the_clock():
     clock = TempoMap.constant(
         60, ticks_per_quarter=480, time_signatures=(TimeSignature(0, 2, 4), TimeSignature(4 * 480, 6, 8))

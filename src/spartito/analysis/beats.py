@@ -127,22 +127,26 @@ def beats_from_times(times, positions, *, numerator: int, denominator: int) -> B
 # -- the clock of a file ------------------------------------------------------------------------------------
 
 GRID_SHARE = 0.85  # share of onsets that must fall on the file's own grid for it to be believed
+COARSEST_TICK = 1 / 192  # quarter notes; on a coarser clock much lies on a fine grid by chance
 GRID_TOLERANCE = 0.035  # quarter notes off the grid that still count as on it: a third of what chance would give
 
 
 def beats_from_tempo_map(notes: Notes) -> Beats | None:
     """Beats of the notes' own tempo map if the onsets agree with it, else None.
 
-    They agree when `GRID_SHARE` of the onsets lie within `GRID_TOLERANCE` of a sixteenth or an eighth triplet:
-    24 % + 21 % would by chance, so a performance recorded against an idle clock never does.
+    They agree when `GRID_SHARE` of the onsets lie within `GRID_TOLERANCE` of a sixteenth or an eighth triplet (24 % +
+    21 % would by chance), or within a tick of a sixty-fourth or a thirty-second triplet, as in scores of slow music
+    (15 % would by chance at 480 ticks): a performance recorded against an idle clock never does.
     """
     notes = pitched(notes)
     if len(notes) < 2:
         return None
     clock = notes.tempo_map
     onsets = clock.seconds_to_quarters(notes.onset)
-    off = np.minimum(np.abs(onsets * 4 - np.round(onsets * 4)) / 4, np.abs(onsets * 3 - np.round(onsets * 3)) / 3)
-    if np.mean(off <= GRID_TOLERANCE) < GRID_SHARE:
+    on_grid = np.mean(_off(onsets, (4, 3)) <= GRID_TOLERANCE) >= GRID_SHARE
+    tick = 1 / clock.ticks_per_quarter
+    written = tick <= COARSEST_TICK and np.mean(_off(onsets, (16, 12)) <= 1.01 * tick) >= GRID_SHARE
+    if not (on_grid or written):
         return None
     signatures = list(clock.time_signatures) or [TimeSignature(0, 4, 4)]
     if signatures[0].tick > 0:
@@ -161,6 +165,11 @@ def beats_from_tempo_map(notes: Notes) -> Beats | None:
         positions.extend(np.arange(len(place)) % max(1, round(signature.quarters / length)))
     quarters = np.array(quarters)
     return Beats(clock.quarters_to_seconds(quarters), quarters, np.array(positions), tuple(marks))
+
+
+def _off(quarters: np.ndarray, divisions: tuple[int, ...]) -> np.ndarray:
+    """(n,) quarter notes from each place to the nearest of several divisions of the quarter."""
+    return np.min([np.abs(quarters * d - np.round(quarters * d)) / d for d in divisions], axis=0)
 
 
 # -- tracking -----------------------------------------------------------------------------------------------
