@@ -50,3 +50,15 @@ def test_a_genre_must_be_named_and_known(folder):
     assert run(folder, folder, "--to", "polka").exit_code != 0
     same = run(folder, folder, "--to", "jazz", "--from", "jazz", "--json")
     assert same.exit_code != 0 and "another genre" in json.loads(same.stdout)["unreadable"]["song"]
+
+
+def test_strength_curve_of_a_piece(folder):
+    pytest.importorskip("matplotlib")
+    curve = folder / "curve.png"
+    arguments = [folder / "song.mid", "--to", "jazz", "--from", "pop", "--engine", "comping", "--plot", curve, "--json"]
+    result = CliRunner().invoke(app, ["evaluate", "strength", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["curve"]
+    assert [row["strength"] for row in rows] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert rows[0]["content_diff"] == 0.0 < rows[-1]["content_diff"]
+    assert curve.read_bytes().startswith(b"\x89PNG")
