@@ -86,11 +86,13 @@ def test_density_is_that_of_the_source_window_by_window(engine):
     full = prepare(notes, beats_from_tempo_map(notes))
     rows = np.concatenate([np.flatnonzero(full.notes[:, 0] < 128), np.flatnonzero(full.notes[:, 0] >= 128)[::9]])
     thin = replace(full, grid=full.grid.select(rows), melody=full.melody[rows], bass=full.bass[rows])
-    levels = engine.asked(thin, StyleWish("pop", "jazz"), planned(thin, 1.0))
-    assert (levels[:, 0] == 2).all() and not levels[:, 2:].any()
+    levels = engine.asked(thin, StyleWish("pop", "classic"), planned(thin, 1.0))
+    assert (levels[:, 0] == 1).all() and not levels[:, 2:].any()
     beats = np.array([(full.notes[:, 0] < 64).sum() / 16])  # notes per beat of the first window
     assert levels[0, 1] == level_of("density", beats)[0]
     assert levels[-1, 1] == 1  # few notes are left at the end
+    lighter = engine.asked(thin, StyleWish("pop", "jazz"), planned(thin, 1.0))
+    assert (lighter[:, 1] == np.maximum(levels[:, 1] - 1, 1)).all()
     asked = IdiomEngine(engine.writer, controls={"density": 4}).asked(
         full, StyleWish("pop", "jazz"), planned(full, 1.0)
     )

@@ -38,6 +38,9 @@ from spartito.style.plan import Plan, chords_changed, planned, tidied, until_for
 __all__ = ["IdiomEngine", "open_idiom"]
 
 FOLLOWED = ("density",)
+# levels of density below the source's that are asked for: what is asked is amplified, and jazz that is as dense as
+# Beethoven is too busy to play. On 8 validation excerpts from classic: 1.2 notes for each of the source, not 1.5
+LIGHTER = {"jazz": 1}
 DRAWN = 0.7  # temperature of the chords of further candidates
 
 
@@ -146,6 +149,8 @@ class IdiomEngine:
             measured = controls_of_windows(notes, window, len(first), np.clip(piece.steps - first, 1, WINDOW))
             for name in self.follow:
                 levels[:, CONTROLS.index(name)] = measured[:, list(MEASURED).index(name)]
+            density = levels[:, CONTROLS.index("density")]  # a view
+            np.copyto(density, np.maximum(density - LIGHTER.get(wish.target, 0), 1), where=density > 0)
         for name, level in self.controls.items():
             levels[:, CONTROLS.index(name)] = level
         return levels
