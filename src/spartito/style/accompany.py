@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.note_chords import QUALITIES, TONES, ChordTrack
+from spartito.analysis.note_chords import JAZZ_NOTE_CHORDS, QUALITIES, TONES, ChordTrack, chords_of
 from spartito.errors import ModelError
 from spartito.notes.phrases import STEPS_PER_BEAT
 from spartito.style.engines import COMPING, GENRES, Progress, StylePiece, StyleWish, Written, check_genre
@@ -225,11 +225,11 @@ class CompingEngine:
         tune, rest = piece.notes[piece.melody], piece.notes[~piece.melody]
         last = max(piece.steps - 1, 0)
         kept = rest[~plan.anew[plan.bars[np.minimum(rest[:, 0], last)]]]
-        found = []
+        heard, found = self.heard(piece, wish.source), []
         for number in range(wish.candidates):
             heat = 0.0 if number == 0 else self.temperature  # of the chords
             chords = reharmonise(
-                piece.chords,
+                heard,
                 tune,
                 self.harmony,
                 target=wish.target,
@@ -242,11 +242,17 @@ class CompingEngine:
             genres, seed = {"target": wish.target, "source": wish.source}, wish.seed + number
             new = self.written(tune, rest, chords, plan, **genres, heat=heat, seed=seed)
             new = tidied(until_foreign(new, chords), tune, kept, piece.steps)
-            figures = {"chords_changed": round(chords_changed(chords, piece.chords), 3)}
+            figures = {"chords_changed": round(chords_changed(chords, heard), 3)}
             found.append(self._felt(new, kept, piece, plan, wish, number, figures))
             if progress is not None:
                 progress((number + 1) / wish.candidates)
         return found
+
+    def heard(self, piece: StylePiece, source: str) -> ChordTrack:
+        """The chords of the source; of jazz, where nobody told them, found in the way that jazz needs."""
+        if source != "jazz" or piece.known_chords is not None:
+            return piece.chords
+        return chords_of(piece.notes, piece.grid.beats, positions=piece.positions, config=JAZZ_NOTE_CHORDS)
 
     def written(self, tune, rest, chords: ChordTrack, plan, *, target, source=None, heat=0.0, seed: int = 0):
         """(k, 5) accompaniment of the bars that are written anew."""
