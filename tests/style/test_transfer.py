@@ -168,7 +168,8 @@ def test_without_classifiers_only_engines_that_need_no_source_go_on(monkeypatch)
     monkeypatch.setattr(genres, "recognise", missing)
     monkeypatch.setattr(genres, "open_judges", missing)
     engine = FakeEngine()
-    assert quiet(piece(4), to="jazz", engine=engine).source == "classic"
+    result = quiet(piece(4), to="jazz", engine=engine)
+    assert (result.source, result.report()["from"], engine.asked[0][1].source) == ("", "not known", "classic")
     engine.needs_source = True
     with pytest.raises(ModelError):
         restyled(piece(4), to="jazz", engine=engine)

@@ -50,7 +50,7 @@ class Restyled:
     ----------
     notes : Notes
     source, target : str
-        Genres.
+        Genres; the first is empty when nobody knows it.
     engine : str
     strength : float
     beats : Beats, optional
@@ -77,7 +77,7 @@ class Restyled:
 
     def report(self) -> dict:
         """What a line or a JSON document says of it."""
-        told = {"from": self.source, "to": self.target, "engine": self.engine, "strength": self.strength}
+        told = {"from": self.source or "not known", "to": self.target, "engine": self.engine, "strength": self.strength}
         if self.heard:
             told["heard"] = {genre: round(float(share), 3) for genre, share in self.heard.items()}
         if self.beats_by:
@@ -200,8 +200,8 @@ def restyled(
         metres = ", ".join(dict.fromkeys(f"{n}/{d}" for _, n, d in beats.signatures))
         bars = "has bars of several lengths" if metres == "4/4" else f"is in {metres}"
         _warn(f"the engines learned from bars of four quarter notes; this piece {bars}: it is gone through by beats")
-    genre, heard = (genre, {}) if genre is not None else _recognised(piece, to, needed=engine.needs_source)
-    wish = StyleWish(genre, to, float(strength), keep, candidates, seed)
+    taken, heard = (genre, {}) if genre is not None else _recognised(piece, to, needed=engine.needs_source)
+    wish = StyleWish(taken, to, float(strength), keep, candidates, seed)
     answers = engine.restyle(
         piece, wish, progress=None if progress is None else lambda part: progress(ENGINE_SHARE * part)
     )
@@ -215,7 +215,8 @@ def restyled(
     if progress is not None:
         progress(1.0)
     ranked = sorted(ranked, key=lambda candidate: candidate is not best)
-    return Restyled(result, genre, to, engine.name, float(strength), beats, beats_by, heard, ranked, piece)
+    known = taken if genre or heard else ""
+    return Restyled(result, known, to, engine.name, float(strength), beats, beats_by, heard, ranked, piece)
 
 
 # -- what is asked for --------------------------------------------------------------------------------------
