@@ -14,6 +14,7 @@ from spartito.style.accompany import (
     OTHER,
     CompingEngine,
     CompingStatistics,
+    _held,
     chord_beats,
     role_table,
     roles_of,
@@ -140,6 +141,11 @@ def test_nothing_lies_over_the_tune():
     kept = {tuple(row) for row in tune[:, :3].tolist()}
     new = np.array([row for row in written.notes.tolist() if tuple(row[:3]) not in kept])
     assert (new[:, 2] < roof[new[:, 0]]).all()
+
+
+def test_short_keys_sound_as_with_the_pedal():
+    short = np.array([(0, 1, 36, 64, 0), (0, 1, 60, 64, 1), (4, 1, 55, 64, 0), (8, 6, 38, 64, 0), (32, 1, 40, 64, 0)])
+    assert _held(short)[:, 1].tolist() == [8, 2, 2, 8, 8]  # basses to the next one, two beats at most
 
 
 def test_more_strength_writes_more_bars():

@@ -40,6 +40,8 @@ ROLES = ("root", "third", "fifth", "seventh", "ninth", "eleventh", "thirteenth")
 OTHER = len(ROLES)  # from here on: a tone outside the chord, by semitones above the root
 LOWEST, MUD, THICK = 28, 43, 3  # MIDI numbers, semitones: lowest note; below it nearer notes than that make mud
 MIDDLE = 50  # MIDI number from which notes are the chord's rather than the bass's
+PEDALLED = ("jazz",)  # genres whose players were heard with the pedal, but written without it
+BASS_HELD, CHORD_HELD = 8, 2  # steps: a bass then sounds to the next one, at most that long, a chord at least that long
 PASSING = 2  # steps: foreign tones as short as that stay as they are
 SECTION = 8  # bars that share a mood: what was drawn for a pattern holds for all of them
 STEP, LENGTH, PITCH, HAND, ROLE, LOUD = range(6)  # columns of `CompingStatistics.notes`
@@ -283,7 +285,10 @@ class CompingEngine:
         notes[:, 2] = np.where(notes[:, 2] < LOWEST, notes[:, 2] + 12, notes[:, 2])
         notes[:, 3] += unit[:, LOUD]
         notes[:, 2] += _spread(notes, chords.tones()[beat])
-        return _cleared(_under(notes, tune)[wanted >= 0]) if len(notes) else notes
+        if len(notes) == 0:
+            return notes
+        notes = _cleared(_under(notes, tune)[wanted >= 0])
+        return _held(notes) if target in PEDALLED else notes
 
     def _choose(self, tune, rest, chords, plan, genres, heat, rng) -> np.ndarray:
         """(bars,) the cluster of every bar of the piece, written anew or not."""
@@ -391,6 +396,17 @@ def _under(notes: np.ndarray, tune: np.ndarray) -> np.ndarray:
     notes = notes.copy()
     down = np.ceil(np.maximum(notes[:, 2] - roof + 1, 0) / 12).astype(np.int64)
     notes[:, 2] -= 12 * down
+    return notes
+
+
+def _held(notes: np.ndarray) -> np.ndarray:
+    """Basses that sound to the next one, chords of an eighth at least; notes sorted by step and pitch."""
+    low = (np.diff(notes[:, 0], prepend=-1) != 0) & (notes[:, 2] < MIDDLE)
+    at = notes[low, 0]
+    notes = notes.copy()
+    notes[:, 1] = np.maximum(notes[:, 1], CHORD_HELD)
+    until = np.minimum(np.diff(at, append=at[-1:] + BASS_HELD), BASS_HELD)
+    notes[low, 1] = np.maximum(notes[low, 1], until)
     return notes
 
 
