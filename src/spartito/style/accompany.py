@@ -57,8 +57,8 @@ class CompingConfig:
     follows: float = 0.7
     often: float = 0.3
     sung: float = 0.3
-    typical: float = 0.5
-    most_typical: float = 2.0  # nats: what is most typical of all is no longer what is usual
+    typical: float = 0.75
+    most_typical: float = 3.0  # nats: what is most typical of all is no longer what is usual
     turns: float = 0.7  # nats for a bar that turns where the chords do not, or the other way round
     spread: float = 0.35  # of the logarithm of the notes in a bar about the wanted one
     source: float = 0.5  # share of the source, against that of the genre, in how dense the piece is
