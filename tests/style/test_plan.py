@@ -8,7 +8,7 @@ import pytest
 from restyling import piece as a_piece
 from spartito.analysis.beats import beats_from_tempo_map
 from spartito.analysis.note_chords import ChordTrack
-from spartito.style.plan import chords_changed, planned, rewritten_bars, tidied, until_foreign
+from spartito.style.plan import chords_changed, planned, rewritten_bars, ringing, tidied, until_foreign
 from spartito.style.transfer import prepare
 
 
@@ -67,6 +67,12 @@ def test_hands_reach_what_they_play():
     )
     found = tidied(written, tune, np.zeros((0, 5), dtype=int), 32)
     assert found[:, [0, 2, 4]].tolist() == [[0, 40, 0], [4, 64, 0], [4, 72, 1]]
+
+
+def test_low_notes_ring_until_the_next_stroke():
+    written = np.array([(0, 1, 40, 60, 0), (2, 1, 55, 60, 0), (3, 1, 43, 60, 0), (3, 6, 47, 60, 0), (8, 1, 40, 60, 1)])
+    assert ringing(written)[:, 1].tolist() == [2, 1, 4, 6, 1]
+    assert len(ringing(written[:0])) == 0
 
 
 def test_a_note_ends_where_it_does_not_belong():

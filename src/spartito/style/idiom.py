@@ -33,7 +33,7 @@ from spartito.notes.skyline import skyline
 from spartito.style.engines import COMPING, GENRES, IDIOM, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics, Felt
 from spartito.style.harmony import HarmonyStatistics, reharmonise
-from spartito.style.plan import Plan, chords_changed, planned, tidied, until_foreign
+from spartito.style.plan import Plan, chords_changed, planned, ringing, tidied, until_foreign
 
 __all__ = ["IdiomEngine", "open_idiom"]
 
@@ -121,7 +121,7 @@ class IdiomEngine:
         found = []
         for harmony, table in zip(harmonies, self.writer.write(sheets, progress=progress)):
             new = table[plan.anew[plan.bars[np.minimum(table[:, 0], piece.steps - 1)]]]
-            new = tidied(until_foreign(new, harmony), tune, kept, piece.steps)
+            new = tidied(until_foreign(ringing(new), harmony), tune, kept, piece.steps)
             notes = np.concatenate([new, kept, tune])
             is_tune = np.arange(len(notes)) >= len(new) + len(kept)
             may_move = np.concatenate(

@@ -23,13 +23,14 @@ from spartito.analysis.note_chords import ChordTrack
 from spartito.notes.phrases import LEFT_HAND, RIGHT_HAND, STEPS_PER_BEAT
 from spartito.style.engines import StylePiece
 
-__all__ = ["Plan", "chords_changed", "planned", "rewritten_bars", "tidied", "until_foreign"]
+__all__ = ["Plan", "chords_changed", "planned", "rewritten_bars", "ringing", "tidied", "until_foreign"]
 
 LONG = 8  # bars from which an answer is two of them
 LONGEST_SPAN = 32  # steps that the writer writes at once
 SHORTEST_BAR = 4  # steps of a bar that is worth writing
 REACH = 16  # semitones between the outer keys of one hand at one stroke: a tenth
 FINGERS = 5
+BASS, RING = 48, 4  # MIDI number below which a note is bass; steps it rings: a beat
 QUICK, LEAP = 2, 19  # steps (an eighth) in which the left hand does not get over more semitones than that
 
 
@@ -135,6 +136,21 @@ def tidied(written: np.ndarray, tune: np.ndarray, kept: np.ndarray, steps: int) 
     following[order] = until
     written[:, 1] = np.minimum(written[:, 1], np.maximum(following[: len(written)] - written[:, 0], 1))
     return written
+
+
+def ringing(written: np.ndarray) -> np.ndarray:
+    """Notes (k, 5) in which low ones of the left hand last until its next stroke, or `RING` steps.
+
+    Players let them ring in the pedal, of which the notes that engines learn from tell nothing.
+    """
+    found = written.copy()
+    rows = np.flatnonzero(written[:, 4] == LEFT_HAND)
+    step = np.unique(written[rows, 0])
+    following = np.append(step[1:], step[-1:] + RING)[np.searchsorted(step, written[rows, 0])]
+    low = written[rows, 2] < BASS
+    length = np.minimum(following - written[rows, 0], RING)
+    found[rows[low], 1] = np.maximum(written[rows, 1], length)[low]
+    return found
 
 
 def until_foreign(written: np.ndarray, chords: ChordTrack) -> np.ndarray:
