@@ -57,6 +57,7 @@ from spartito.training.genre_profiles import evenly, profile_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fixed_rule import fixed_rule
+from style_tables import means, successes, table
 
 SETTINGS = ("split", "excerpts", "bars", "pieces")
 PLAIN = ("identity", "rule", "real")
@@ -66,40 +67,15 @@ LEAD = 1.0  # seconds before the first beat
 CALIBRATED = 400  # phrases of a genre that set the threshold of the evaluation judge
 BATCH = 256  # phrases judged at once
 PROFILED = 1000  # phrases of a genre that make its profile
-COLUMNS = {  # key: heading
-    "known_evaluation": "known: evaluation judge",
-    "known_independent": "known: independent",
-    "success_evaluation": "success: evaluation judge",
-    "success_independent": "independent",
-    "success_published": "published",
-    "strength_independent": "S frac",
-    "prob_independent": "S prob",
-    "style_fit": "style fit",
-    "chroma_sim": "chroma",
-    "melody_recall": "melody",
-    "melody_near": "melody ±1",
-    "groove_sim": "groove",
-    "onset_f1": "onset F1",
-    "density_ratio": "density",
-    "out_of_scale": "out of scale",
-    "clashes": "clashes",
-    "crumbs": "crumbs",
-    "playable": "playable",
-    "empty": "empty",
-    "seam_density": "seam: density",
-    "seam_chroma": "seam: chroma",
-}
-PERCENT = (
-    "known",
-    "success",
-    "strength",
-    "prob",
-    "empty",
-    "S_",
-    "clashes",
-    "crumbs",
-    "playable",
-)  # what such keys begin with
+
+SETTINGS = ("split", "excerpts", "bars", "pieces")
+PLAIN = ("identity", "rule", "real")
+SEED = 7
+TEMPO = 110.0  # quarter notes per minute where the set does not say
+LEAD = 1.0  # seconds before the first beat
+CALIBRATED = 400  # phrases of a genre that set the threshold of the evaluation judge
+BATCH = 256  # phrases judged at once
+PROFILED = 1000  # phrases of a genre that make its profile
 
 
 # -- pieces ---------------------------------------------------------------------------------------------------
@@ -325,35 +301,7 @@ def profiles_of(foreign: Path | None) -> dict[str, np.ndarray]:
     return {genre: profile_of(foreign, genre, "test", phrases=PROFILED) for genre in GENRES}
 
 
-# -- tables ---------------------------------------------------------------------------------------------------
-
-
-def table(rows: list[dict], *, columns: dict[str, str] = COLUMNS, heads=("direction", "engine")) -> str:
-    """Markdown of the columns that any row has; `heads` are keys that name a row. Read all columns of a row."""
-    shown = {key: title for key, title in columns.items() if any(key in row for row in rows)}
-    lines = [f"| {' | '.join((*heads, *shown.values()))} |", "|---" * (len(shown) + len(heads)) + "|"]
-    for row in rows:
-        cells = [*(str(row[head]).split("=")[0] for head in heads), *(_cell(key, row.get(key)) for key in shown)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def means(rows: list[dict]) -> list[dict]:
-    """Over the directions, for each engine."""
-    engines = list(dict.fromkeys(row["engine"] for row in rows))
-    out = []
-    for engine in engines:
-        mine = [row for row in rows if row["engine"] == engine]
-        keys = {key: None for row in mine for key in row if isinstance(row[key], float)}
-        mean = {key: float(np.mean([row[key] for row in mine if key in row])) for key in keys}
-        out.append({"direction": f"mean of {len(mine)}", "engine": engine, **mean})
-    return out
-
-
-def _cell(key: str, value: float | None) -> str:
-    if value is None or not np.isfinite(value):
-        return "–"
-    return f"{100 * value:.1f} %" if key.startswith(PERCENT) else f"{value:.3f}" if "diff" in key else f"{value:.2f}"
+# -- all of it ------------------------------------------------------------------------------------------------
 
 
 def run(options, *, opened: dict) -> list[dict]:
@@ -419,7 +367,8 @@ def main(arguments: list[str] | None = None) -> dict:
     parts = []
     for kind in dict.fromkeys(row["kind"] for row in rows):
         mine = [row for row in rows if row["kind"] == kind]
-        parts += [f"### {kind.capitalize()}", table(mine), table(means(mine))]
+        parts += [f"### {kind.capitalize()}: success in percent, evaluation judge / independent", successes(mine)]
+        parts += [table(means(mine)), table(mine)]
     engines = dict.fromkeys(row["engine"] for row in rows)
     speed = {engine: [r["seconds_per_minute"] for r in rows if r["engine"] == engine] for engine in engines}
     speed = {engine: float(np.mean(spent)) for engine, spent in speed.items() if spent and engine not in PLAIN}

@@ -85,6 +85,7 @@ def test_all_engines(script, store, tmp_path, monkeypatch, capsys):
         assert moved["melody_recall"] == 1.0 and moved["density_ratio"] == 1.0 and moved["strength_independent"] == 1.0
         assert moved["phrases"] == 2 * 2 and rows["pieces", direction, "moved"]["phrases"] == 4
     said = capsys.readouterr().out
+    assert "| moved | – / 100 | – / 100 | – / 100 | – / 100 | – / 100 | – / 100 | – / 100 |" in said
     assert "| mean of 6 | moved | 100.0 % |" in said
     assert json.loads((tmp_path / "out" / "restyle.json").read_text())["rows"] == report["rows"]
     assert (tmp_path / "out" / "restyle.md").read_text().startswith("### Excerpts")
