@@ -10,7 +10,8 @@ Method
     with 0.8, eight in ten are. Of each phrase and pair the mean of both classifiers' log odds counts. What three pairs
     say of three genres is made one opinion by least squares: scores whose differences come as near as possible to the
     log odds, which are each genre's mean log odds against the others; a softmax makes them probabilities. Phrases of a
-    piece are not independent witnesses: their mean score counts, `WITNESSES` times.
+    piece are no independent witnesses, and music from elsewhere is less well known than the calibration believes: the
+    mean score counts, and only `WITNESSES` times.
 
 Source
     Odds of pairs into one opinion: R. A. Bradley, M. E. Terry, 'Rank analysis of incomplete block designs' (Biometrika
@@ -39,7 +40,9 @@ BATCH = 128  # phrases judged at once
 BAR = 16  # steps
 LONGEST = 256  # phrases of a piece that are asked about, spread over all of it
 LEAST_NOTES = 4  # of a phrase that says anything
-WITNESSES = 1.0  # how many independent phrases the phrases of a piece are worth
+# how many phrases the mean phrase of a piece is worth: with 0.5 to 0.7 the probabilities of pieces of other sets are
+# least wrong (38 pieces: 76 % right, loss 0.64; own test works: 131 of 133 right, loss least at 3)
+WITNESSES = 0.6
 
 
 class Judges:
