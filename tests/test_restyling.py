@@ -43,7 +43,7 @@ def test_every_direction_changes_something_and_keeps_something(engine, source, t
 
 @pytest.mark.parametrize("engine", HERE)
 def test_the_stronger_the_more(engine):
-    notes = piece(16)
+    notes = piece(8)
     song = prepare(notes, source_beats(notes)[0])
     source = rolls(song.notes, [0], steps=song.steps)[0, 1]
     changed = []
