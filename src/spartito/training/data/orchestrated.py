@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.beats import beats_from_times
+from spartito.analysis.beats import Beats
 from spartito.errors import NotesError, ParameterError
 from spartito.notes.four_tracks import BASS, DRUMS, GUITAR, STRINGS, band
 from spartito.training.data.band_store import BandPiece, piece_of
@@ -42,13 +42,13 @@ def roles_of(made: Orchestration) -> np.ndarray:
 def orchestrated_bands(
     root: Path, *, bands: int = 2, seed: int = 0, report: Callable[[str], None] = print
 ) -> Iterator[BandPiece]:
-    """`bands` bands of each song of POP909 whose bars have four beats."""
+    """`bands` bands of each song of POP909; `regions` are where its bars have four beats (or two)."""
     for number, folder in enumerate(list_songs(root)):
         name = f"pop909/{folder.name}"
         try:
             song = read_song(folder)
-            beats = beats_from_times(song.beats, song.positions, numerator=4, denominator=4)
-        except (NotesError, ParameterError) as error:
+            beats = Beats(song.beats, np.arange(len(song.beats)) - int(song.downbeats[0]), song.positions)
+        except (NotesError, ParameterError, IndexError) as error:
             report(f"{name} is passed over: {error}")
             continue
         down = song.downbeats
