@@ -13,6 +13,7 @@ __all__ = ["attach"]
 def attach(app: typer.Typer) -> None:
     """Add the commands of the latent space to `spartito train`."""
     app.command("latent-data")(latent_data)
+    app.command("latent")(latent)
 
 
 def latent_data(
@@ -45,3 +46,34 @@ def latent_data(
         report=typer.echo,
     )
     typer.echo(made)
+
+
+def latent(
+    store: Annotated[Path, typer.Argument(help="Store of `train latent-data`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; an interrupted one goes on.")],
+    config: Annotated[
+        str, typer.Option(help="tiny, small, large; small-16, large-16 for 16 bars; paper, paper-16, program.")
+    ] = "small",
+    prior: Annotated[
+        str, typer.Option(help="flower: a petal per tag; gaussian: one; narrow: one as small as a petal.")
+    ] = "flower",
+    only: Annotated[list[str] | None, typer.Option(help="Sets of the store to learn from; all if not given.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Run or weights to start from.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Setting, as loop.steps=1000.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "my-latent-space",
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "not stated",
+    data: Annotated[str, typer.Option(help="What it was trained on, for the card.")] = "not stated",
+):
+    """Train a latent space of four tracks: an autoencoder, and a critic that shapes its codes."""
+    from spartito.training.latent_commands import recipe_of, train_latent
+
+    folder = train_latent(
+        store,
+        output,
+        recipe=recipe_of(config, prior=prior, settings=set_ or []),
+        sets=only,
+        init=init,
+        card={"name": name, "licence": licence, "data": data},
+        report=typer.echo,
+    )
+    typer.echo(f"run: {folder}")

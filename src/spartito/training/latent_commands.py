@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from spartito.errors import ParameterError
-from spartito.training.data.band_store import table, write_bands
+from spartito.models.export import write_config
+from spartito.training import musae as job
+from spartito.training import musae_batches, runs
+from spartito.training.commands import override
+from spartito.training.data.band_store import Bands, open_bands, table, write_bands
 from spartito.training.data.lakh import TAGS, lakh_bands, list_lakh, read_terms, top_terms
 from spartito.training.data.multitrack import LICENCES, multitrack_bands
 from spartito.training.data.orchestrated import orchestrated_bands, pop909_split
+from spartito.training.loop import fit
 
-__all__ = ["prepare_bands"]
+__all__ = ["prepare_bands", "recipe_of", "train_latent"]
 
 Report = Callable[[str], None]
 
@@ -53,3 +62,93 @@ def prepare_bands(
         found = orchestrated_bands(pop909, bands=bands, report=report)
         report(f"pop909: {write_bands(store, 'pop909', found, split=pop909_split)}")
     return table(store, optional=(3,))
+
+
+def recipe_of(config: str = "small", *, prior: str = "flower", settings: Sequence[str] = ()) -> job.LatentRecipe:
+    """A recipe by name, with a prior and changes ("loop.steps=1000", "network.hidden=128")."""
+    if config not in job.CONFIGS:
+        raise ParameterError(f"--config is one of {', '.join(job.CONFIGS)}, not {config!r}")
+    return override(replace(job.CONFIGS[config], prior=prior), settings)
+
+
+def train_latent(
+    store: Path,
+    output: Path,
+    *,
+    recipe: job.LatentRecipe,
+    sets: Sequence[str] | None = None,
+    init: Path | None = None,
+    card: dict | None = None,
+    report: Report = print,
+) -> Path:
+    """Train a latent space, or go on with the run in `output`, which is returned.
+
+    Parameters
+    ----------
+    store : made by `prepare_bands`; its split "train", and "validation" if it is there
+    sets : of the store; all if not given
+    init : a run or weights to start from; what fits is taken
+    card : name, licence, data for `config.json`
+    """
+    output = Path(output)
+    data = musae_batches.prepare(open_bands(store, "train", sets=sets, licences=recipe.licences), recipe)
+    if not len(data.windows):
+        raise ParameterError(f"{store} holds no windows of {recipe.network.bars} bars for training")
+    tags = [str(data.bands.tag_names[i]) for i in data.order]
+    prior = job.prior_of(recipe, len(tags))
+    network = job.new_network(recipe, prior)
+    if init is not None and not (output / "checkpoint.pt").exists():
+        loaded = runs.load_fitting(network, runs.read_weights(Path(init)), source=Path(init))
+        report(f"{loaded} tensors from {init}")
+    report(f"{len(data.windows):,} windows of {len(set(data.bands.songs.tolist())):,} songs; {', '.join(tags)}")
+    described = {
+        "name": output.name,
+        "job": "latent",
+        "architecture": "musae",
+        "licence": "not stated",
+        "data": "not stated",
+        "summary": "",
+        **(card or {}),
+        "network": network.config.to_dict(),
+        "prior": prior.to_dict(),
+        "tags": tags,
+        "scale": data.scale.knots.round(6).tolist(),
+        "recipe": asdict(recipe),
+        "init": None if init is None else Path(init).name,
+        "metrics": {},
+    }
+    write_config(described, output)
+    held = _held_out(store, sets, recipe)
+    validate = (
+        None if held is None else musae_batches.make_validation(_with_tags(held, data.bands), data, recipe, prior)
+    )
+    game = job.Game(network, recipe, prior)
+    state = fit(
+        network,
+        loss=game.losses(),
+        batch_at=data.batches(recipe),
+        config=recipe.loop,
+        folder=output,
+        validate=validate,
+        optimizer=job.optimizers(recipe),
+        rate=job.rate(recipe),
+        progress=lambda _, entry: report(json.dumps(entry)),
+    )
+    runs.write_run(output, state, described)
+    return output
+
+
+def _held_out(store: Path, sets: Sequence[str] | None, recipe: job.LatentRecipe) -> Bands | None:
+    """The bands of the validation split, if there are windows in them."""
+    try:
+        found = open_bands(store, "validation", sets=sets, licences=recipe.licences)
+    except ParameterError:
+        return None
+    return found if len(musae_batches.windows_of(found, recipe)) else None
+
+
+def _with_tags(bands: Bands, like: Bands) -> Bands:
+    """`bands` with the tags of `like`, in their order; tags that `like` does not know are forgotten."""
+    names = bands.tag_names.tolist()
+    columns = [bands.tags[:, names.index(t)] if t in names else bands.tags[:, 0] & False for t in like.tag_names]
+    return replace(bands, tags=np.column_stack(columns), tag_names=like.tag_names)
