@@ -100,3 +100,44 @@ def test_a_run_becomes_a_folder_with_its_judges(tmp_path):
     info = find_model(folder)
     assert info.name == "genre-jazz-pop" and info.job == "restyling"
     assert info.size_bytes == sum(f.stat().st_size for f in folder.iterdir())
+
+
+PAIRS = [("classic", "jazz"), ("classic", "pop"), ("jazz", "pop")]
+
+
+def song():
+    """(1, 2, 64, 84): a tune in quarters over broken chords in eighths, C, A minor, F, G."""
+    x = np.zeros((1, 2, 64, 84), dtype=np.float32)
+    for bar, root in enumerate((0, 9, 5, 7)):
+        third = 3 if root == 9 else 4
+        for i, key in enumerate((0, 7, 12, 7, 12 + third, 7, 12, 7)):
+            x[0, 0, 16 * bar + 2 * i, 12 + root + key] = 1
+            x[0, 1, 16 * bar + 2 * i : 16 * bar + 2 * i + 2, 12 + root + key] = 1
+        for i, key in enumerate((12, 12 + third, 19, 12 + third)):
+            x[0, 0, 16 * bar + 4 * i, 36 + root + key] = 1
+            x[0, 1, 16 * bar + 4 * i : 16 * bar + 4 * i + 4, 36 + root + key] = 1
+    return x
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_shipped_generators_change_a_song_and_keep_it(pair):
+    from spartito.training.genre_training import open_run
+
+    generators, x = open_generator(pair, threads=1), song()
+    network, named = open_run(generators.folder)
+    assert named == pair == generators.pair
+    for source, target, part in ((*pair, network.AtoB), (*pair[::-1], network.BtoA)):
+        found = generators(x, source, target)
+        with torch.no_grad():
+            np.testing.assert_allclose(found, part(torch.from_numpy(x)).sigmoid().numpy(), atol=1e-4)
+        made = found > 0.5
+        assert made[:, 0].any() and (made != (x > 0)).any()
+        kept = (made & (x > 0))[:, 0].sum() / x[:, 0].sum()
+        assert 0.4 < kept <= 1 and 0.5 < made[:, 0].sum() / x[:, 0].sum() < 2.5
+
+
+def test_shipped_pairs_keep_within_their_budget():
+    folders = [find_model(f"genre-{a}-{b}").folder for a, b in PAIRS]
+    assert sum(f.stat().st_size for folder in folders for f in folder.iterdir()) < 4_500_000
+    for folder in folders:
+        assert {"generator.onnx", "classifier.onnx", "judge.onnx", "README.md"} <= {f.name for f in folder.iterdir()}
