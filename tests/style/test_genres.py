@@ -163,3 +163,37 @@ def test_export_of_what_is_no_pair(folder, tmp_path):
         judge_state(tmp_path / "published", tmp_path / "independent")
     with pytest.raises(ModelError, match="holds no classifiers"):
         write_judge_graphs(tmp_path / "published")
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_shipped_judges_equal_torch(pair):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    from spartito.models.genre_classifier import GenreClassifierConfig, make_classifier
+    from spartito.models.hub import WEIGHTS
+
+    judges = open_judges(pair, device="cpu", threads=1)
+    state = load_file(str(WEIGHTS / f"genre-{pair[0]}-{pair[1]}" / "model.safetensors"))
+    phrases = (np.random.default_rng(0).random((3, 2, 64, 84)) < 0.03).astype(np.float32)
+    phrases[:, 1] = np.maximum(phrases[:, 0], phrases[:, 1])
+    for role in ("published", "independent"):
+        told = judges.info[role]
+        network = make_classifier(GenreClassifierConfig.from_dict(told["network"])).eval()
+        own = {k.removeprefix(f"{role}."): v.float() for k, v in state.items() if k.startswith(role)}
+        network.load_state_dict(own, strict=False)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(phrases)) / told["temperature"]
+        assert np.allclose(judges.logits(phrases, role), expected, atol=1e-4)
+        assert told["metrics"]["test"]["noise"]["0"] > 84  # percent
+
+
+def test_shipped_judges_know_what_is_plain():
+    """Triads on every beat over C, G, a, F, again and again, are pop."""
+    chords = np.array([[48, 60, 64, 67], [43, 59, 62, 67], [45, 60, 64, 69], [41, 60, 65, 69]])
+    step = np.repeat(np.arange(0, 128, 4), 4)
+    pitch = chords[np.arange(8).repeat(4) % 4].ravel()
+    piece = np.column_stack([step, step * 0 + 4, pitch, step * 0 + 64, np.tile([0, 1, 1, 1], 32)])
+    found = recognise(piece, threads=1)
+    assert list(found) == list(GENRES) and sum(found.values()) == pytest.approx(1.0)
+    assert max(found, key=found.get) == "pop"
