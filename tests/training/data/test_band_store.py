@@ -184,7 +184,8 @@ def test_kinds_of_licences():
 
 def test_titles():
     assert song_title("x/We_are_the_champions2.mid") == song_title("y/We are the Champions.mid") == "wearethechampions"
-    assert song_title("0123.mid") == "0123"
+    assert song_title("0123.mid") == "0123" and song_title("Carmen suite(2).mid") == "carmensuite"
+    assert song_title("d_map01.mid") != song_title("d_map02.mid")
 
 
 def test_folders_of_genres(tmp_path):

@@ -27,6 +27,7 @@ LICENCES = ("free", "NC", "unclear")
 FREE = ("mit", "bsd", "cc0", "cc-by-4", "cc-by-3", "cc by 4", "cc by 3", "odbl", "public domain", "apache")
 COPYLEFT = ("gpl", "by-sa", "by sa")  # free to use, but weights would inherit terms that nobody has settled
 NO_TRADE = ("-nc", " nc")
+VERSION = re.compile(r"(?<=[A-Za-z]{6})\s?\d$")
 
 
 def licence_kind(text: str) -> str:
@@ -40,9 +41,12 @@ def licence_kind(text: str) -> str:
 
 
 def song_title(path: Path | str) -> str:
-    """What a song is known by: its title in small letters and figures, without numbers of versions at its end."""
+    """What a song is known by: its title in small letters and figures, without what stands in brackets.
+
+    A single figure behind a long word counts versions ("champions2"); others are part of the name ("map07").
+    """
     stem = Path(path).stem.replace("_", " ")
-    return work_title(re.sub(r"[\s\d]+$", "", stem)) or work_title(stem) or stem
+    return work_title(VERSION.sub("", stem)) or stem
 
 
 def list_multitrack(root: Path, *, licences: Sequence[str] = LICENCES) -> list[tuple[Path, str, str]]:
