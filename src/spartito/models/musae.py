@@ -26,6 +26,7 @@ in music' (ICML 2018): 16 + 16 steps one after the other instead of 256.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 
 import torch
@@ -141,7 +142,7 @@ class Encoder(nn.Module):
         self.mean = nn.Linear(2 * c.hidden, c.latent)
         self.spread = nn.Linear(2 * c.hidden, c.latent)
         if c.deviation != 1.0:
-            nn.init.constant_(self.spread.bias, 2 * float(torch.tensor(c.deviation).log()))
+            nn.init.constant_(self.spread.bias, 2 * math.log(c.deviation))
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
         batch = states.shape[0]
