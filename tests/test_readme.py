@@ -39,6 +39,9 @@ NOT_RUN = {  # how commands begin that install, take hours or need data sets
     "spartito train pairs",
     "spartito train pop2piano",
     "spartito cover song.mp3 --model runs/",
+    "spartito train genre",
+    "spartito train harmony",
+    "spartito train idiom",
 }
 
 

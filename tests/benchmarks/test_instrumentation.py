@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from frame import write_beeps
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-
-def test_counts(tmp_path, capsys):
+def test_counts(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     from instrumentation import main
 
     for name in ("a_ENST.wav", "b.wav"):

@@ -49,7 +49,7 @@ GENRES = ("classic", "jazz", "pop")
 PAIRS = (("classic", "jazz"), ("classic", "pop"), ("jazz", "pop"))  # A first
 KEEP = ("melody", "bass")
 CYCLEGAN, IDIOM, COMPING = ENGINES = ("cyclegan", "idiom", "comping")
-USUAL = COMPING  # who restyles when nobody is named: docs/restyle.md compares them
+USUAL = IDIOM  # who restyles when nobody is named: the best of benchmarks/restyle.py
 
 Progress = Callable[[float], None]
 
