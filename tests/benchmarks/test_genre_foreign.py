@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,10 @@ from spartito.notes.midi import write_midi
 from spartito.notes.notes import Notes
 from spartito.training.data.genre_store import GridPiece, save_pieces
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
 
 
 def test_a_set_is_made(tmp_path, capsys):

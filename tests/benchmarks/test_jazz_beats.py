@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,10 @@ from spartito.errors import NotesError
 from spartito.notes.midi import write_midi
 from spartito.notes.tempo import TempoMap, TimeSignature
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
 
 
 def test_a_swung_file_is_tracked_and_kept(tmp_path, capsys):
