@@ -182,6 +182,21 @@ def test_crumbs_and_notes_above_by_hand():
     assert losses.above_tune(x, above, bound=0.0) == pytest.approx(1 / 7)
 
 
+def test_what_forbids_notes_leaves_silent_cells_alone():
+    x, made = phrases(2), phrases(2, seed=1).requires_grad_()
+    bounds = (
+        losses.foreign_share(torch.zeros_like(x), made, bound=0.0),
+        losses.beyond_range(torch.zeros_like(x), made, margin=1, bound=0.0),
+        losses.phantoms(made),
+        losses.clashes(made).mean(),
+        losses.above_tune(x, made, bound=0.0),
+    )
+    for loss in bounds:
+        (gradient,) = torch.autograd.grad(loss, made)
+        assert gradient.abs().max() > 0 and gradient[:, 0][made[:, 0] == 0].abs().max() == 0
+        assert gradient[:, 1][made[:, 1] == 0].abs().max() == 0
+
+
 def test_tune_entropy_counts_the_highest_onsets_only():
     x, logits = torch.zeros(1, 2, 64, 84), torch.zeros(1, 2, 64, 84)
     x[0, 0, 0, 30] = x[0, 0, 0, 40] = x[0, 0, 4, 20] = 1
@@ -290,11 +305,15 @@ def test_the_watch_is_never_heard():
 
 
 def test_base_has_no_pool_and_guides_wait():
-    recipe = replace(TINY, network=replace(TINY.network, model="base"), guidance_from=100)
+    recipe = replace(TINY, network=replace(TINY.network, model="base"), guidance_from=100, guidance_rise=100)
     game = job.Game(job.new_network(recipe), recipe)
     assert game.pool.size == 0
-    assert game.guidance(game.network, phrases(2), phrases(2), step=99) == 0
-    assert game.guidance(game.network, phrases(2), phrases(2), step=200) > 0
+    assert game.guidance(game.network, phrases(2), phrases(2), step=100) == 0
+    values = []
+    for step in (150, 200, 900):
+        torch.manual_seed(0)
+        values.append(game.guidance(game.network.eval(), phrases(2), phrases(2), step=step).item())
+    assert 0 < values[0] == pytest.approx(values[1] / 2) and values[1] == values[2]
 
 
 def test_published_rate_is_constant_for_ten_epochs_and_then_falls():

@@ -74,7 +74,7 @@ class GenreRecipe:
     """sigma_D, deviation of the half-normal noise that discriminators see."""
     pool: int = 50
     """Pairs of batches; not used by `base`."""
-    cycle: float = 2.0
+    cycle: float = 3.0
     """Weight of the cycle; of the published L1 it is 10."""
     positives: float = 9.0
     """By how much heavier cells that sound are in the fixed cycle."""
@@ -88,8 +88,10 @@ class GenreRecipe:
     """Weight of the identity; on a quarter of each batch."""
     guidance: float = 12.0
     """Weight of the guides for the generators; 0 does without guides."""
-    guidance_from: int = 100
-    """Step at which the guides begin to be heard; they are heard fully after as many steps again."""
+    guidance_from: int = 150
+    """Step at which the guides begin to be heard."""
+    guidance_rise: int = 1_500
+    """Steps until they are heard fully; full weight within 50 steps has driven generators into silence."""
     chroma: float = 10.0
     """Weight of the floor under the likeness of the chroma."""
     chroma_floor: float = 0.8
@@ -198,7 +200,9 @@ def fixed_recipe(*, width: int, blocks: int, judges: int, **loop) -> GenreRecipe
 
 TINY = {"steps": 6, "report_every": 3, "validate_every": 6, "precision": "32-true"}
 CONFIGS: dict[tuple[str, str], GenreRecipe] = {
-    ("fixed", "tiny"): replace(fixed_recipe(width=4, blocks=1, judges=4, **TINY), batch=4, guidance_from=2, pool=2),
+    ("fixed", "tiny"): replace(
+        fixed_recipe(width=4, blocks=1, judges=4, **TINY), batch=4, guidance_from=1, guidance_rise=1, pool=2
+    ),
     ("fixed", "lite"): fixed_recipe(width=24, blocks=4, judges=16, report_every=50, validate_every=250),
     ("fixed", "small"): fixed_recipe(width=48, blocks=6, judges=32, steps=20_000),
     ("fixed", "paper"): replace(
@@ -368,12 +372,12 @@ class Game:
     def guidance(self, network: nn.Module, made_a: Tensor, made_b: Tensor, *, step: int) -> Tensor:
         """Cross-entropy of what was made towards its target genre, for all guides but the watch."""
         r = self.recipe
-        heard = min(1.0, max(0.0, step / r.guidance_from - 1)) if r.guidance_from else 1.0
-        if heard == 0:
+        share = min(1.0, max(0, step - r.guidance_from) / max(1, r.guidance_rise))
+        if share == 0:
             return made_a.new_zeros(())
         both = flipped(torch.cat([made_a, made_b]), dropped=r.dropped, struck=r.struck)
         logits = network("guides", both)[:, :-1]
-        return heard * r.guidance * F.binary_cross_entropy_with_logits(logits, labels(logits))
+        return share * r.guidance * F.binary_cross_entropy_with_logits(logits, labels(logits))
 
     def discriminators(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Of the genres and, unless the model is `base`, of music."""
