@@ -194,8 +194,9 @@ def cover(
     if engine is not None:
         manner = {"genre": genre, "engine": engine, "strength": genre_strength, "seed": seed}
         manner["tune"] = melody == "include"
-        turn = lambda _: [_in_genre(*job, **manner) for job in zip(arranged, pieces, strict=True)]  # noqa: E731
-        arranged, pieces = (list(column) for column in zip(*watch("restyling", turn), strict=True))
+        jobs = list(zip(arranged, pieces, strict=True))
+        turned = watch("restyling", lambda _: [_in_genre(*job, **manner) for job in jobs])
+        arranged, pieces = (list(column) for column in zip(*turned, strict=True))
     if not arranger.plain:
         manner = {"difficulty": difficulty, "density": density, "left_density": left_density}
         manner |= {"transpose": transpose, "perform": perform, "seed": seed}
