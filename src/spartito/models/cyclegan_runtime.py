@@ -18,11 +18,11 @@ import numpy as np
 from spartito.errors import ModelError, ParameterError
 from spartito.models.hub import find_model
 from spartito.models.runtime import open_filled_graph
+from spartito.style.engines import GENRES, pair_of
 
 __all__ = ["GENERATOR", "Generators", "open_generator", "pair_folder"]
 
 GENERATOR, WEIGHTS, CONFIG = "generator.onnx", "model.safetensors", "config.json"
-ORDER = ("classic", "jazz", "pop")  # of the genres of a pair, as published
 DIRECTIONS = ("AtoB", "BtoA")
 AT_ONCE = 64  # phrases in one call
 
@@ -32,9 +32,9 @@ def pair_folder(pair: tuple[str, str], folder: str | os.PathLike | None = None) 
 
     Raises ParameterError for genres that are no pair, ModelError when there are no weights.
     """
-    if len(set(pair)) != 2 or not set(pair) <= set(ORDER):
-        raise ParameterError(f"a pair is two of {', '.join(ORDER)}, not {' and '.join(pair)}")
-    first, second = sorted(pair, key=ORDER.index)
+    if len(set(pair)) != 2 or not set(pair) <= set(GENRES):
+        raise ParameterError(f"a pair is two of {', '.join(GENRES)}, not {' and '.join(pair)}")
+    first, second = pair_of(*pair)
     return Path(folder) if folder is not None else find_model(f"genre-{first}-{second}").folder
 
 

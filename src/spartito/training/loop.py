@@ -179,12 +179,13 @@ def fit(
         while step < config.steps:
             network.train()
             norms = []
+            first = step * config.accumulate
+            drawn = [batch_at((first + part) * world + rank) for part in range(config.accumulate)]
             for objective, optimiser in zip(losses, optimisers):
                 for group in optimiser.param_groups:
                     group["lr"] = rate(step, config) * group.get("scale", 1.0)
-                for part in range(config.accumulate):
-                    index = (step * config.accumulate + part) * world + rank
-                    batch = {k: v.to(fabric.device) for k, v in batch_at(index).items()}
+                for part, held in enumerate(drawn):
+                    batch = {k: v.to(fabric.device) for k, v in held.items()}
                     with fabric.no_backward_sync(network, enabled=part < config.accumulate - 1):
                         terms = objective(network, batch)
                         minimised = [value for name, value in terms.items() if not name.startswith("_")]

@@ -91,14 +91,10 @@ def start(network: torch.nn.Module, source: Path) -> int:
     state = runs.read_weights(source)
     if any(name.startswith("key_enc.") for name in state):
         taken = job.start_from_arranger(network, state)
-    else:
-        own = network.state_dict()
-        fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-        network.load_state_dict(own | fitting)
-        taken = len(fitting)
-    if taken == 0:
-        raise ModelError(f"none of the weights in {source} is of this network's layout")
-    return taken
+        if taken == 0:
+            raise ModelError(f"none of the weights in {source} is of this network's layout")
+        return taken
+    return runs.load_fitting(network, state, source=source)
 
 
 def write_run(
