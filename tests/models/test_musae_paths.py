@@ -52,9 +52,20 @@ def test_towards_a_petal():
     np.testing.assert_allclose(half[0, :2], 1.2 * np.array([0.5**0.5, 0.5**0.5]))
     assert full[1, 1] == pytest.approx(1 - 0.9487, abs=1e-3)  # pushed out of the centre
     np.testing.assert_allclose(towards(z, flower, 2, strength=0.0), z, atol=1e-12)
+    each = towards(z, flower, 2, strength=np.array([0.5, 0.0]))
+    np.testing.assert_allclose(each, [half[0], z[1]], atol=1e-12)
     with pytest.raises(ParameterError):
         towards(z, flower, 2, strength=2)
     with pytest.raises(ParameterError):
         path(z, z[:1], SHARES)
     with pytest.raises(ParameterError):
         path(z, z, SHARES, kind="zigzag")
+
+
+def test_towards_several_petals():
+    flower = Flower(3, 4)  # at 0, 90, 180, 270 degrees
+    z = np.array([[0.0, -2.0, 5.0]])
+    np.testing.assert_allclose(towards(z, flower, {0: 0.2, 1: 0.6}), [[0.5, 1.5, 5.0]], atol=1e-12)
+    np.testing.assert_allclose(towards(z, flower, {1: 3.0, 2: 0.0}), towards(z, flower, 1))
+    with pytest.raises(ParameterError):
+        towards(z, flower, {0: 0.0})

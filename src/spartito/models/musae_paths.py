@@ -12,6 +12,8 @@ Codes are (N_z,) or (n, N_z) arrays, without torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from spartito.errors import ParameterError
@@ -36,12 +38,17 @@ def path(first: np.ndarray, second: np.ndarray, shares, *, kind: str = "linear")
         return _spherical(first, second, a, straight)
     if kind != "petals":
         raise ParameterError(f"a path is one of {', '.join(PATHS)}, not {kind!r}")
+    straight[..., :2] = _round(first, second, a[..., 0])
+    return straight
+
+
+def _round(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(..., 2): the first two dimensions of codes on the way by angle and radius, the shorter way round."""
     r1, r2 = (np.hypot(z[..., 0], z[..., 1]) for z in (first, second))
     t1, t2 = (np.arctan2(z[..., 1], z[..., 0]) for z in (first, second))
-    turn = (t2 - t1 + np.pi) % (2 * np.pi) - np.pi  # the shorter way round
-    angle, radius = t1 + a[..., 0] * turn, (1 - a[..., 0]) * r1 + a[..., 0] * r2
-    straight[..., 0], straight[..., 1] = radius * np.cos(angle), radius * np.sin(angle)
-    return straight
+    turn = (t2 - t1 + np.pi) % (2 * np.pi) - np.pi
+    angle, radius = t1 + share * turn, (1 - share) * r1 + share * r2
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 def _spherical(first: np.ndarray, second: np.ndarray, a: np.ndarray, straight: np.ndarray) -> np.ndarray:
@@ -55,18 +62,26 @@ def _spherical(first: np.ndarray, second: np.ndarray, a: np.ndarray, straight: n
     return np.where(flat, straight, direction * ((1 - a) * l1 + a * l2))
 
 
-def towards(z: np.ndarray, flower: Flower, component: int, *, strength: float = 1.0) -> np.ndarray:
+def towards(
+    z: np.ndarray, flower: Flower, component: int | Mapping[int, float], *, strength: float | np.ndarray = 1.0
+) -> np.ndarray:
     """Codes (n, N_z) turned to a petal by the share `strength` of the way round, their distance from the centre kept.
 
-    A code nearer to the centre than a petal reaches (three deviations of its length) is led out to there: at the
-    centre no direction means anything.
+    `component` may be several petals and their weights: then the codes go to the middle of them, so weighed. `strength`
+    is one, or one for each code (n,). A code nearer to the centre than a petal reaches (three deviations of its
+    length) is led out to there: at the centre no direction means anything.
     """
-    if not 0.0 <= strength <= 1.0:
+    strength = np.asarray(strength, dtype=np.float64)
+    if not ((strength >= 0) & (strength <= 1)).all():
         raise ParameterError(f"the strength lies between 0 and 1, not at {strength}")
+    weights = dict(component) if isinstance(component, Mapping) else {component: 1.0}
+    if min(weights.values(), default=0.0) < 0 or sum(weights.values()) <= 0:
+        raise ParameterError("petals have weights of 0 and more, and not all 0")
+    mean = sum(weight * flower.mean(c)[:2] for c, weight in weights.items()) / sum(weights.values())
     z = np.asarray(z, dtype=np.float64)
-    target = z.copy()
-    mean = flower.mean(component)[:2]
     nearest = max(0.0, 1 - 3 * flower.radial**0.5)
     radius = np.maximum(np.hypot(z[..., 0], z[..., 1]), nearest)
+    target = z.copy()
     target[..., :2] = radius[..., None] * mean
-    return path(z, target, [strength], kind="petals")[0]
+    target[..., :2] = np.where(strength[..., None] > 0, _round(z, target, strength), z[..., :2])
+    return target
