@@ -23,7 +23,8 @@ from spartito.evaluation.style import compare
 from spartito.files import atomic_path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from restyle import judges_of, phrases_of
+from style_judges import judges_of
+from style_pieces import phrases_of
 from style_tables import table
 
 NAMES = ("run", "direction")

@@ -1,7 +1,7 @@
 """Does `restyle` reach the other genre, and what is left of the piece? All engines, side by side, on held-out works.
 
-    python benchmarks/restyle.py STORE --classifiers RUNS --judges JUDGES [--excerpts 24] [--bars 16] [--pieces 2]
-        [--engines identity rule cyclegan idiom real] [--foreign FOREIGN] -o results
+    python benchmarks/restyle.py STORE --classifiers RUNS --judges JUDGES --foreign FOREIGN -o results
+        [--excerpts 16] [--bars 16] [--pieces 2] [--engines identity rule real cyclegan comping idiom] [--cycle]
 
 STORE is a store of grid pieces (`spartito train genre --asap ... --pop909 ...`); its test split is used, whose works no
 generator, engine or classifier has seen (`--split validation` to choose by). Excerpts of `--bars` bars are taken evenly
@@ -21,213 +21,52 @@ than this store's, so their threshold is set on its validation works (equal erro
 learned from, `published`, the paper's (or `shipped`, a narrower one), from those they learned from.
 
 *Success*: phrases taken for their own genre before and for the target after. S is the strength of the direction, with
-the cycle (the result restyled back). A figure of success is to be read with three others: how many of the phrases are
-known for what they are (`known`), the success of `real`, and what is kept of the piece (`evaluation.style`).
+`--cycle` by the result restyled back, too. A figure of success is to be read with three others: how many of the phrases
+are known for what they are (`known`), the success of `real`, and what is kept of the piece (`evaluation.style`).
+
+Each row is written as soon as it is measured. Called again with the same folder and settings, the command prints what
+is there and measures what is missing; rows that other weights or other code of the engines made are measured anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spartito import __version__
-from spartito.analysis.beats import Beats, with_beats
-from spartito.errors import ModelError, SpartitoError
+import spartito
+from spartito.errors import SpartitoError
 from spartito.evaluation.restyle import genre_profiles
 from spartito.evaluation.strength import strength, success
 from spartito.evaluation.style import compare, seams
 from spartito.files import atomic_path
 from spartito.notes.notes import Notes
-from spartito.notes.phrases import HIGHEST, KEYS, LOWEST, PHRASE, STEPS_PER_BEAT, gridded, rolls
+from spartito.notes.phrases import PHRASE, rolls
 from spartito.notes.playability import playability
-from spartito.notes.skyline import skyline
-from spartito.notes.two_hands import hand_tracks
-from spartito.style.engines import GENRES, PAIRS, pair_of
-from spartito.training.data.genre_store import BAR, GenrePieces, open_store
-from spartito.training.genre_profiles import evenly, profile_of
+from spartito.style.engines import CYCLEGAN, GENRES, IDIOM, PAIRS, pair_of
+from spartito.training.genre_profiles import profile_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fixed_rule import fixed_rule
+from style_judges import accuracies, judges_of
+from style_pieces import Excerpt, excerpts, whole
 from style_tables import means, successes, table
 
-SETTINGS = ("split", "excerpts", "bars", "pieces")
+SETTINGS = ("split", "excerpts", "bars", "pieces", "cycle")
 PLAIN = ("identity", "rule", "real")
 SEED = 7
-TEMPO = 110.0  # quarter notes per minute where the set does not say
-LEAD = 1.0  # seconds before the first beat
-CALIBRATED = 400  # phrases of a genre that set the threshold of the evaluation judge
-BATCH = 256  # phrases judged at once
-PROFILED = 1000  # phrases of a genre that make its profile
-
-SETTINGS = ("split", "excerpts", "bars", "pieces")
-PLAIN = ("identity", "rule", "real")
-SEED = 7
-TEMPO = 110.0  # quarter notes per minute where the set does not say
-LEAD = 1.0  # seconds before the first beat
-CALIBRATED = 400  # phrases of a genre that set the threshold of the evaluation judge
-BATCH = 256  # phrases judged at once
 PROFILED = 1000  # phrases of a genre that make its profile
 
 
-# -- pieces ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Excerpt:
-    """Some bars of a piece: on the grid (k, 5) from step 0, a downbeat, and as notes in seconds with their beats."""
-
-    name: str
-    genre: str
-    steps: int
-    grid: np.ndarray
-    notes: Notes
-    beats: Beats
-
-    def on_grid(self, notes: Notes) -> np.ndarray:
-        """(k, 5) of other notes on the same beats."""
-        array = notes.array.copy()
-        array["onset"] = np.maximum(array["onset"], self.beats.times[0])  # or a beat would be added in front
-        array["offset"] = np.maximum(array["offset"], array["onset"])
-        table = gridded(Notes(array, tracks=notes.tracks), self.beats).notes
-        return table[table[:, 0] < self.steps]
-
-    def played(self, grid: np.ndarray) -> Notes:
-        """Notes on the grid in seconds, a hand a track."""
-        step = float(np.diff(self.beats.times).mean()) / STEPS_PER_BEAT
-        onset = self.beats.times[0] + grid[:, 0] * step
-        return in_hands(onset, onset + (grid[:, 1] - 0.1) * step, grid)
-
-    def phrases(self, grid: np.ndarray) -> np.ndarray:
-        """(n, 2, 64, 84) of notes on the grid."""
-        return rolls(grid, np.arange(0, self.steps - PHRASE + 1, PHRASE))
-
-    def tune(self) -> np.ndarray:
-        """(n, 64, 84) bool: onsets of the tune of the excerpt in each phrase."""
-        out = np.zeros((self.steps, KEYS), dtype=bool)
-        line = self.grid[skyline(self.grid)]
-        line = line[(line[:, 2] >= LOWEST) & (line[:, 2] <= HIGHEST)]
-        out[line[:, 0], line[:, 2] - LOWEST] = True
-        return out[: self.steps // PHRASE * PHRASE].reshape(-1, PHRASE, KEYS)
-
-
-def cut(pieces: GenrePieces, piece: int, start: int, steps: int) -> Excerpt:
-    """The notes that begin in some steps of a piece."""
-    first, last = pieces.piece[piece], pieces.piece[piece + 1]
-    table, place = pieces.notes[first:last].copy(), pieces.place[first:last] - start
-    here = (table[:, 0] >= start) & (table[:, 0] < start + steps)
-    table, place = table[here], np.maximum(place[here].astype(np.float64), 0.0)
-    table[:, 0] -= start
-    table[:, 1] = np.minimum(table[:, 1], steps - table[:, 0])
-    tempo = float(pieces.tempo[piece]) or TEMPO
-    step = 60.0 / tempo / STEPS_PER_BEAT  # seconds
-    count = np.arange(steps // STEPS_PER_BEAT + 1)
-    beats = Beats(LEAD + count * step * STEPS_PER_BEAT, count, count % 4)
-    onset = LEAD + place * step
-    notes = with_beats(in_hands(onset, onset + (table[:, 1] - 0.1) * step, table), beats)
-    name = f"{pieces.sets[piece]}/{pieces.names[piece]}@{start // BAR}"
-    return Excerpt(name, pieces.genre, steps, table, notes, beats)
-
-
-def in_hands(onset: np.ndarray, offset: np.ndarray, grid: np.ndarray) -> Notes:
-    """Notes of the grid (k, 5) at these seconds, a hand a track."""
-    track = np.where(grid[:, 4] == 1, 0, 1)
-    return Notes.from_arrays(onset, offset, grid[:, 2], grid[:, 3], track=track, tracks=hand_tracks())
-
-
-def excerpts(store: Path, genre: str, count: int, bars: int, *, split: str = "test") -> list[Excerpt]:
-    """`count` stretches of a split: of every set alike, of as many works as possible."""
-    pieces = open_store(store, genre, split)
-    windows = pieces.windows(hop=BAR * bars, steps=BAR * bars)
-    chosen = evenly(pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]], count)
-    return [cut(pieces, piece, start, BAR * bars) for piece, start in windows[chosen].tolist()]
-
-
-def whole(store: Path, genre: str, count: int, *, bars: int = 64, split: str = "test") -> list[Excerpt]:
-    """The longest stretches in 4/4 of `count` works of a split, up to so many bars."""
-    pieces = open_store(store, genre, split)
-    regions = pieces.regions[np.argsort(pieces.regions[:, 1] - pieces.regions[:, 2], kind="stable")]
-    _, first = np.unique(pieces.works[regions[:, 0]], return_index=True)
-    regions = regions[np.sort(first)]
-    regions = regions[evenly(pieces.sets[regions[:, 0]], pieces.works[regions[:, 0]], count)]
-    return [cut(pieces, p, a, min(b - a, BAR * bars) // PHRASE * PHRASE) for p, a, b in regions.tolist()]
-
-
-# -- judges and engines ---------------------------------------------------------------------------------------
-
-
-def judges_of(options, pair: tuple[str, str]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Name -> function from phrases (n, 2, 64, 84) to probabilities (n, 2) of the pair."""
-    from spartito.training.genre_classifier import open_classifier
-
-    found = {}
-    for name, folder in judge_folders(options, pair).items():
-        try:
-            network = open_classifier(folder)
-        except ModelError:
-            print(f"  no classifier in {folder}", file=sys.stderr)
-            continue
-        found[name] = judge(network, 0.0)
-        if name == "evaluation":
-            sides = [phrases_of(options.store, genre, "validation", CALIBRATED) for genre in pair]
-            found[name] = judge(network, equal_errors(*(odds(network, side) for side in sides)))
-    return found
-
-
-def judge(network, threshold: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Probabilities of a network whose log odds of genre A are `threshold` where both genres are alike."""
-
-    def say(phrases: np.ndarray) -> np.ndarray:
-        a = 1 / (1 + np.exp(threshold - odds(network, phrases)))
-        return np.column_stack([a, 1 - a])
-
-    return say
-
-
-def odds(network, phrases: np.ndarray) -> np.ndarray:
-    """(n,) log odds of genre A."""
-    import torch
-
-    with torch.inference_mode():
-        parts = [
-            network(torch.from_numpy(part.astype(np.float32)))
-            for part in np.array_split(phrases, -(-len(phrases) // BATCH))
-        ]
-    logits = torch.cat(parts).double().numpy()
-    return logits[:, 0] - logits[:, 1]
-
-
-def equal_errors(a: np.ndarray, b: np.ndarray) -> float:
-    """The threshold between log odds of genres A and B that is wrong on both as often."""
-    every = np.sort(np.concatenate([a, b]))
-    missed = np.searchsorted(np.sort(a), every) / len(a)
-    taken = 1 - np.searchsorted(np.sort(b), every) / len(b)
-    return float(every[np.abs(missed - taken).argmin()])
-
-
-def phrases_of(store: Path, genre: str, split: str, count: int) -> np.ndarray:
-    """(n, 2, 64, 84) phrases, spread over sets and works."""
-    pieces = open_store(store, genre, split)
-    windows = pieces.windows(hop=PHRASE)
-    return pieces.rolls(windows[evenly(pieces.sets[windows[:, 0]], pieces.works[windows[:, 0]], count)])
-
-
-def judge_folders(options, pair: tuple[str, str]) -> dict[str, Path]:
-    """Name -> run, for a pair."""
-    name = "-".join(pair)
-    folders = {"evaluation": options.judges / name} if options.judges is not None else {}
-    independent, published, shipped = (
-        options.classifiers / f"{name}-{kind}" for kind in ("independent", "published", "shipped")
-    )
-    return folders | {"independent": independent, "published": published if published.exists() else shipped}
+# -- engines --------------------------------------------------------------------------------------------------
 
 
 def transfer(engine: str, opened, excerpt: Excerpt, target: str, source: str, notes: Notes) -> Notes:
@@ -259,6 +98,64 @@ def made_by(engine: str, opened, pieces: Sequence[Excerpt], others: Sequence[Exc
         return there, None, spent
     returned = [transfer(engine, opened, p, source, target, n) for p, n in zip(pieces, results, strict=True)]
     return there, [p.on_grid(notes) for p, notes in zip(pieces, returned, strict=True)], spent
+
+
+def opened_engines(names: Sequence[str]) -> dict:
+    """The engines of `restyle` by their names here; those whose weights are not there are left out, and said."""
+    from spartito.style.engines import open_engine
+
+    opened = {}
+    for name in names:
+        if name in PLAIN:
+            continue
+        try:
+            label, _, folder = name.partition("=")
+            if folder and label.startswith("comping"):  # its statistics lie with the model of `idiom`
+                from spartito.style.accompany import open_comping
+
+                opened[name] = open_comping(folder)
+            else:
+                opened[name] = open_engine(folder or label.split("+")[0])
+        except (SpartitoError, ImportError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+    return opened
+
+
+def weights_of(engine: str) -> list[Path]:
+    """Files of weights that an engine of that name here reads."""
+    from spartito.models.cyclegan_runtime import pair_folder
+    from spartito.models.hub import find_model
+
+    label, _, folder = engine.partition("=")
+    label = label.split("+")[0]
+    if folder:
+        folders = [Path(folder)]
+    elif label == CYCLEGAN:
+        folders = [pair_folder(pair) for pair in PAIRS]
+    elif label == IDIOM:
+        folders = [find_model(label).folder, find_model("comping").folder]
+    else:
+        folders = [find_model(label).folder]
+    return sorted(path for folder in folders for path in folder.glob("*.safetensors"))
+
+
+def fingerprint(engine: str, opened) -> str:
+    """Of the code that restyles and of the weights of an engine."""
+    package = Path(spartito.__file__).parent
+    files = sorted([*(package / "style").glob("*.py"), *(package / "models").glob("idiom*.py")])
+    files += [package / "analysis" / "note_chords.py", package / "notes" / "phrases.py"]
+    try:
+        files = (
+            [Path(__file__), Path(__file__).with_name("fixed_rule.py")]
+            if opened is None
+            else files + weights_of(engine)
+        )
+    except SpartitoError:
+        pass  # an engine without weights of its own
+    digest = hashlib.sha1()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 # -- measuring ------------------------------------------------------------------------------------------------
@@ -304,44 +201,77 @@ def profiles_of(foreign: Path | None) -> dict[str, np.ndarray]:
 # -- all of it ------------------------------------------------------------------------------------------------
 
 
-def run(options, *, opened: dict) -> list[dict]:
-    """Rows of all directions and engines; `opened` holds the engines of `restyle` by their names here."""
-    profiles = profiles_of(options.foreign)
-    store, split = options.store, options.split
-    cuts = {g: excerpts(store, g, options.excerpts, options.bars, split=split) for g in options.genres}
-    kinds = [("excerpts", cuts)]
-    if options.pieces:
-        kinds.append(("pieces", {g: whole(store, g, options.pieces, split=split) for g in options.genres}))
-    rows, judges_of_pair = [], {}
-    for kind, pieces in kinds:
-        for source in options.genres:
-            for target in options.genres:
-                direction = f"{source}→{target}"
-                if source == target or (options.directions and direction.replace("→", "-") not in options.directions):
-                    continue
-                pair = pair_of(source, target)
-                judges = judges_of_pair[pair] = judges_of_pair.get(pair) or judges_of(options, pair)
-                minutes = sum(p.beats.times[-1] - p.beats.times[0] for p in pieces[source]) / 60
-                for engine in options.engines:
-                    if engine not in (*PLAIN, *opened) or (kind == "pieces" and engine in ("identity", "real")):
-                        continue
-                    try:
-                        there, back, spent = made_by(
-                            engine,
-                            opened.get(engine),
-                            pieces[source],
-                            pieces[target],
-                            target,
-                            cycle=not options.no_cycle,
-                        )
-                    except SpartitoError as error:
-                        print(f"{kind} {direction} {engine}: {error}", file=sys.stderr)
-                        continue
-                    figures = measured(pieces[source], there, back, judges, profiles, target)
-                    figures["seconds_per_minute"] = spent / minutes
-                    rows.append({"kind": kind, "direction": direction, "engine": engine, **figures})
-                    print(table([rows[-1]]).splitlines()[-1], file=sys.stderr, flush=True)
-    return rows
+class Rows:
+    """The rows of a folder: what is there already, and what is added, on disk at once."""
+
+    def __init__(self, folder: Path, settings: dict):
+        self.path, self.settings, self.rows = folder / "rows.json", settings, []
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            if found["settings"] != settings:
+                raise SystemExit(f"{self.path} is of other settings: {found['settings']}; name another folder")
+            self.rows = found["rows"]
+
+    def has(self, kind: str, direction: str, engine: str, made: str) -> bool:
+        """Whether the row is there, made by that code and those weights."""
+        return any(
+            (r["kind"], r["direction"], r["engine"], r["made"]) == (kind, direction, engine, made) for r in self.rows
+        )
+
+    def add(self, row: dict) -> None:
+        """A row in place of the one of its name."""
+        name = (row["kind"], row["direction"], row["engine"])
+        self.rows = [r for r in self.rows if (r["kind"], r["direction"], r["engine"]) != name] + [row]
+        with atomic_path(self.path) as path:
+            path.write_text(json.dumps({"settings": self.settings, "rows": self.rows}, indent=1), encoding="utf-8")
+
+    def sorted(self) -> list[dict]:
+        """By kind and direction, engines in the order of their names' first row."""
+        order = {name: i for i, name in enumerate([*PLAIN[:2], CYCLEGAN, "comping", IDIOM])}
+        kinds = ("excerpts", "pieces")
+        key = lambda r: (kinds.index(r["kind"]), r["direction"], order.get(r["engine"], 9), r["engine"])  # noqa: E731
+        return sorted(self.rows, key=key)
+
+
+def run(options, rows: Rows, *, opened: dict) -> None:
+    """Measure what is missing of all directions and engines; `opened` holds the engines of `restyle` by name."""
+    made = {name: fingerprint(name, opened.get(name)) for name in options.engines if name in (*PLAIN, *opened)}
+    wanted = []
+    for kind, there in (("excerpts", True), ("pieces", options.pieces > 0)):
+        for source, target in ((a, b) for a in options.genres for b in options.genres if a != b and there):
+            if options.directions and f"{source}-{target}" not in options.directions:
+                continue
+            for name, print_ in made.items():
+                plain = kind == "pieces" and name in ("identity", "real")
+                if not plain and not rows.has(kind, f"{source}→{target}", name, print_):
+                    wanted.append((kind, source, target, name))
+    if not wanted:
+        return
+    profiles, judges_of_pair, pieces = profiles_of(options.foreign), {}, {}
+    for kind, source, target, engine in wanted:
+        for genre in (source, target):
+            if (kind, genre) not in pieces:
+                if kind == "excerpts":
+                    cuts = excerpts(options.store, genre, options.excerpts, options.bars, split=options.split)
+                else:
+                    cuts = whole(options.store, genre, options.pieces, split=options.split)
+                pieces[kind, genre] = cuts
+        pair = pair_of(source, target)
+        judges = judges_of_pair[pair] = judges_of_pair.get(pair) or judges_of(options, pair)
+        own = pieces[kind, source]
+        try:
+            there, back, spent = made_by(
+                engine, opened.get(engine), own, pieces[kind, target], target, cycle=options.cycle
+            )
+        except SpartitoError as error:
+            print(f"{kind} {source}→{target} {engine}: {error}", file=sys.stderr)
+            continue
+        figures = measured(own, there, back, judges, profiles, target)
+        figures["seconds_per_minute"] = spent / sum((p.beats.times[-1] - p.beats.times[0]) / 60 for p in own)
+        row = {"kind": kind, "direction": f"{source}→{target}", "engine": engine, "made": made[engine], **figures}
+        rows.add(row)
+        print(table([row]).splitlines()[-1], file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str] | None = None) -> dict:
@@ -353,17 +283,17 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--genres", nargs="+", choices=GENRES, default=list(GENRES))
     parser.add_argument("--directions", nargs="+", help="such as classic-jazz; default all")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
-    parser.add_argument("--excerpts", type=int, default=24)
+    parser.add_argument("--excerpts", type=int, default=16)
     parser.add_argument("--bars", type=int, default=16)
-    parser.add_argument("--pieces", type=int, default=0)
-    parser.add_argument("--engines", nargs="+", default=[*PLAIN, "cyclegan", "idiom"])
-    parser.add_argument("--no-cycle", action="store_true")
-    parser.add_argument("--add", action="store_true", help="keep what an earlier run says of other engines")
+    parser.add_argument("--pieces", type=int, default=2)
+    parser.add_argument("--engines", nargs="+", default=[*PLAIN, "cyclegan", "comping", "idiom"])
+    parser.add_argument("--cycle", action="store_true", help="restyle the results back, for the second term of S")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
     options = parser.parse_args(arguments)
-    rows = earlier(options) + run(options, opened=opened_engines(options.engines))
-    kinds = ("excerpts", "pieces")
-    rows.sort(key=lambda row: (kinds.index(row["kind"]), row["direction"]))
+    settings = {name: getattr(options, name) for name in SETTINGS} | {"seed": SEED}
+    kept = Rows(options.output, settings)
+    run(options, kept, opened=opened_engines(options.engines))
+    rows = kept.sorted()
     parts = []
     for kind in dict.fromkeys(row["kind"] for row in rows):
         mine = [row for row in rows if row["kind"] == kind]
@@ -376,62 +306,17 @@ def main(arguments: list[str] | None = None) -> dict:
     parts[-1] += "".join(f"\n| {engine} | {seconds:.2f} |" for engine, seconds in speed.items())
     text = "\n\n".join(parts)
     report = {
-        "spartito": __version__,
+        "spartito": spartito.__version__,
         "python": platform.python_version(),
-        **{name: getattr(options, name) for name in SETTINGS},
-        "seed": SEED,
+        **settings,
         "classifiers": accuracies(options),
         "rows": rows,
     }
-    options.output.mkdir(parents=True, exist_ok=True)
     for name, content in (("restyle.md", text), ("restyle.json", json.dumps(report, indent=1))):
         with atomic_path(options.output / name) as path:
             path.write_text(content + "\n", encoding="utf-8")
     print(text)
     return report
-
-
-def earlier(options) -> list[dict]:
-    """Rows of other engines that an earlier run with the same settings left, if they are to be kept."""
-    path = options.output / "restyle.json"
-    if not (options.add and path.exists()):
-        return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if [found[name] for name in SETTINGS] != [getattr(options, name) for name in SETTINGS]:
-        raise SystemExit(f"{path} is of other settings: {', '.join(f'{name} {found[name]}' for name in SETTINGS)}")
-    return [row for row in found["rows"] if row["engine"] not in options.engines]
-
-
-def opened_engines(names: Sequence[str]) -> dict:
-    """The engines of `restyle` by their names here; those whose weights are not there are left out, and said."""
-    from spartito.style.engines import open_engine
-
-    opened = {}
-    for name in names:
-        if name in PLAIN:
-            continue
-        try:
-            label, _, folder = name.partition("=")
-            if folder and label.startswith("comping"):  # its statistics lie with the model of `idiom`
-                from spartito.style.accompany import open_comping
-
-                opened[name] = open_comping(folder)
-            else:
-                opened[name] = open_engine(folder or label.split("+")[0])
-        except (SpartitoError, ImportError) as error:
-            print(f"{name}: {error}", file=sys.stderr)
-    return opened
-
-
-def accuracies(options) -> dict:
-    """What each classifier reached on its own held-out phrases, as its run says."""
-    found = {}
-    for pair in PAIRS:
-        for kind, folder in judge_folders(options, pair).items():
-            if (folder / "config.json").exists():
-                config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-                found[f"{'-'.join(pair)} {kind}"] = config.get("metrics", {}).get("test", {})
-    return found
 
 
 if __name__ == "__main__":

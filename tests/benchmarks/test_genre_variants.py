@@ -21,7 +21,7 @@ def script():
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     yield module
-    for name in ("restyle", "fixed_rule", "style_tables"):
+    for name in ("style_judges", "style_pieces", "style_tables"):
         if name not in before:
             sys.modules.pop(name, None)
     while str(SCRIPT.parent) in sys.path:

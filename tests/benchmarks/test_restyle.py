@@ -14,6 +14,7 @@ from spartito.training.data.genre_store import GridPiece, save_pieces
 
 pytest.importorskip("torch")
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "restyle.py"
+HELPERS = ("fixed_rule", "style_judges", "style_pieces", "style_tables")
 LOW = {"classic": 36, "jazz": 41, "pop": 43}  # the bass by which a genre is known
 
 
@@ -25,6 +26,8 @@ def script():
     specification.loader.exec_module(module)
     yield module
     del sys.modules[specification.name]
+    for name in HELPERS:
+        sys.modules.pop(name, None)
     sys.path.remove(str(SCRIPT.parent))
 
 
@@ -60,6 +63,10 @@ class Moved:
         return [Written(notes)]
 
 
+def judges_module():
+    return sys.modules["style_judges"]
+
+
 def judges(options, pair):
     def say(phrases):
         there = phrases[:, 1, :, LOW[pair[0]] - 24].any(axis=1)
@@ -73,7 +80,7 @@ def test_all_engines(script, store, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "judges_of", judges)
     monkeypatch.setattr(script, "opened_engines", lambda names: {"moved": Moved()})
     report = script.main([
-        str(store), "--classifiers", str(tmp_path), "--excerpts", "2", "--bars", "8", "--pieces", "1",
+        str(store), "--classifiers", str(tmp_path), "--excerpts", "2", "--bars", "8", "--pieces", "1", "--cycle",
         "--engines", "identity", "rule", "real", "moved", "missing", "-o", str(tmp_path / "out"),
     ])  # fmt: skip
     rows = {(row["kind"], row["direction"], row["engine"]): row for row in report["rows"]}
@@ -89,21 +96,40 @@ def test_all_engines(script, store, tmp_path, monkeypatch, capsys):
     assert "| mean of 6 | moved | 100.0 % |" in said
     assert json.loads((tmp_path / "out" / "restyle.json").read_text())["rows"] == report["rows"]
     assert (tmp_path / "out" / "restyle.md").read_text().startswith("### Excerpts")
-    again = [
-        str(store),
-        "--classifiers",
-        str(tmp_path),
-        "--bars",
-        "8",
-        "--engines",
-        "rule",
-        "-o",
-        str(tmp_path / "out"),
-    ]
-    added = script.main([*again, "--add", "--excerpts", "2", "--pieces", "1"])
-    assert len(added["rows"]) == len(rows) and "| moved |" in capsys.readouterr().out
+
+
+def test_it_goes_on_where_it_was_interrupted(script, store, tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(script, "judges_of", judges)
+    monkeypatch.setattr(script, "opened_engines", lambda names: {"moved": Moved()})
+    made_by = script.made_by
+
+    def counting(engine, *others, **options):
+        measured.append(engine)
+        return made_by(engine, *others, **options)
+
+    monkeypatch.setattr(script, "made_by", counting)
+    begin = [str(store), "--classifiers", str(tmp_path), "--bars", "8", "--excerpts", "2", "--pieces", "0"]
+    begin += ["--directions", "classic-jazz", "pop-jazz", "-o", str(tmp_path / "out")]
+    first = script.main([*begin, "--engines", "rule"])
+    assert measured == ["rule", "rule"]
+    both = script.main([*begin, "--engines", "rule", "moved"])
+    assert measured == ["rule", "rule", "moved", "moved"]
+    assert [row for row in both["rows"] if row["engine"] == "rule"] == first["rows"]
+    monkeypatch.setattr(script, "fingerprint", lambda engine, opened: "changed" if engine == "moved" else "?")
+    again = script.main([*begin, "--engines", "moved"])
+    assert measured[4:] == ["moved", "moved"] and len(again["rows"]) == 4  # in place of what other weights made
     with pytest.raises(SystemExit, match="other settings"):
-        script.main([*again, "--add", "--excerpts", "1"])
+        script.main([*begin, "--engines", "rule", "--excerpts", "1"])
+
+
+def test_a_fingerprint_tells_weights_apart(script, tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    one = script.fingerprint(f"new={tmp_path}", object())
+    assert script.fingerprint(f"new={tmp_path}", object()) == one
+    weights.write_bytes(b"two")
+    assert script.fingerprint(f"new={tmp_path}", object()) != one
 
 
 def test_excerpts_take_every_work_before_any_twice(script, store):
@@ -122,8 +148,8 @@ def test_notes_come_back_to_their_grid(script, store):
 
 
 def test_the_threshold_of_equal_errors(script):
-    assert script.equal_errors(np.array([2.0, 3.0, 4.0, 5.0]), np.array([-1.0, 0.0, 1.0])) in (1.0, 2.0)
-    skewed = script.equal_errors(np.array([3.0, 4.0, 5.0, 1.0]), np.array([2.0, 1.5, 0.5, 3.5]))
+    assert judges_module().equal_errors(np.array([2.0, 3.0, 4.0, 5.0]), np.array([-1.0, 0.0, 1.0])) in (1.0, 2.0)
+    skewed = judges_module().equal_errors(np.array([3.0, 4.0, 5.0, 1.0]), np.array([2.0, 1.5, 0.5, 3.5]))
     assert 2.0 < skewed <= 3.0  # the 1.0 is missed, the 3.5 taken for A
 
 
@@ -136,5 +162,5 @@ def test_what_a_judge_says_of_its_threshold(script):
 
     phrases = np.zeros((2, 2, 64, 84), dtype=np.uint8)
     phrases[1, 1, :3, 5] = 1
-    said = script.judge(network, 3.0)(phrases)
+    said = judges_module().judge(network, 3.0)(phrases)
     assert said[:, 0] == pytest.approx([1 / (1 + np.exp(3.0)), 0.5]) and said.sum(axis=1) == pytest.approx([1, 1])
