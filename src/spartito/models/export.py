@@ -2,7 +2,8 @@
 
 There is one copy of the numbers. The weights lie in the safetensors file in float16; the graph names each of them as
 external data, a place and length *in that very file*, followed by a cast to float32. ONNX Runtime folds the casts and
-merges batch normalisation into the convolutions when it opens the graph, so this costs nothing afterwards.
+merges batch normalisation into the convolutions when it opens the graph, so this costs nothing afterwards. Matrices may
+lie there in a byte a number (`models/quantized.py`); the graph then has their scales, too, and a product.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import json
 import os
 import struct
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 from spartito.errors import MissingExtraError, ModelError
 from spartito.files import atomic_path
+from spartito.models.quantized import SCALE, quantized, restored
 
 __all__ = ["export_model", "write_folder"]
 
 OPSET = 17
-WEIGHTS, GRAPH, CONFIG = "model.safetensors", "model.onnx", "config.json"
+WEIGHTS, GRAPH, CONFIG, CHECKPOINT = "model.safetensors", "model.onnx", "config.json", "checkpoint.pt"
 
 
 def write_folder(module, example, folder: str | os.PathLike, config: dict, *, inputs, outputs, dynamic) -> Path:
@@ -42,18 +45,19 @@ def write_folder(module, example, folder: str | os.PathLike, config: dict, *, in
     return folder
 
 
-def write_weights(module, folder: Path) -> None:
-    """`module`'s numbers in float16 as `folder`/model.safetensors."""
+def write_weights(module, folder: Path, *, in_bytes: Collection[str] = ()) -> None:
+    """`module`'s numbers in float16 as `folder`/model.safetensors; matrices `in_bytes` as int8, a scale per row."""
     try:
         import torch
         from safetensors.torch import save
     except ImportError as error:
         raise MissingExtraError("torch", extra="train", purpose="exporting a model") from error
     state = {
-        name: value.detach().to(torch.float16).contiguous().cpu()
+        name: value.detach().float().cpu().numpy()
         for name, value in module.state_dict().items()
         if value.dtype.is_floating_point
     }
+    state = {name: torch.from_numpy(value) for name, value in quantized(state, in_bytes).items()}
     with atomic_path(folder / WEIGHTS) as path:
         path.write_bytes(save(state))  # save_file would make a file that only its owner can read
 
@@ -89,7 +93,9 @@ def write_graph(module, example, path: Path, *, inputs, outputs, dynamic) -> Non
         temporary.write_bytes(graph.SerializeToString())
 
 
-def write_graphs(graphs: dict[str, tuple], network, state: dict, folder: Path, config: dict, *, lengths=None) -> Path:
+def write_graphs(
+    graphs: dict[str, tuple], network, state: dict, folder: Path, config: dict, *, lengths=None, in_bytes=()
+) -> Path:
     """A network with several graphs as `folder`: weights once, each graph, `config`. Returns `folder`.
 
     Parameters
@@ -100,13 +106,15 @@ def write_graphs(graphs: dict[str, tuple], network, state: dict, folder: Path, c
         What the classes are made with.
     lengths : dict, optional
         Name of an input or output -> its axes of varying length beside the first, which always is ({4: "notes"}).
+    in_bytes : collection of str
+        Names of matrices that are kept as int8, see `models/quantized.py`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for i, (name, (kind, example, outputs)) in enumerate(graphs.items()):
         module = kind(network)
         module.load_state_dict(state)
         if i == 0:
-            write_weights(module, folder)
+            write_weights(module, folder, in_bytes=in_bytes)
         axes = {part: {0: "windows", **(lengths or {}).get(part, {})} for part in (*example, *outputs)}
         write_graph(module, tuple(example.values()), folder / name, inputs=list(example), outputs=outputs, dynamic=axes)
     write_config(config, folder)
@@ -116,15 +124,21 @@ def write_graphs(graphs: dict[str, tuple], network, state: dict, folder: Path, c
 def read_run(source: str | os.PathLike, config: dict | None = None) -> tuple[dict, dict]:
     """`config.json` of a run or a folder of weights, with the entries of `config` in it, and its weights in float32.
 
-    Raises ModelError when one of the two files is missing.
+    Of a run that has not ended, the weights are the averages of its checkpoint. Raises ModelError when a file is
+    missing.
     """
-    from safetensors.torch import load_file
-
     source = Path(source)
-    if not ((source / CONFIG).exists() and (source / WEIGHTS).exists()):
+    state = source / WEIGHTS if (source / WEIGHTS).exists() else source / CHECKPOINT
+    if not ((source / CONFIG).exists() and state.exists()):
         raise ModelError(f"{source} lacks {CONFIG} or {WEIGHTS}: give the folder of a training run or of a model")
     settings = json.loads((source / CONFIG).read_text(encoding="utf-8")) | (config or {})
-    return settings, {name: value.float() for name, value in load_file(str(source / WEIGHTS)).items()}
+    if state.name == CHECKPOINT:
+        import torch
+
+        return settings, torch.load(state, map_location="cpu", weights_only=True)["average"]
+    from safetensors.torch import load_file
+
+    return settings, {name: value.float() for name, value in restored(load_file(str(state))).items()}
 
 
 def write_config(config: dict, folder: Path) -> None:
@@ -134,32 +148,50 @@ def write_config(config: dict, folder: Path) -> None:
 
 
 def _point_into(graph, weights: Path) -> None:
-    """Replace the initialisers that the safetensors file holds by references into it, each with a cast."""
-    from onnx import StringStringEntryProto, TensorProto, helper
+    """Replace the initialisers that the safetensors file holds by references into it, each with a cast to float32.
+
+    What lies there in bytes is multiplied by the scales of its rows.
+    """
+    from onnx import TensorProto, helper
 
     with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    casts = []
+    initialisers, nodes = [], []
     for tensor in graph.graph.initializer:
-        if tensor.name not in header:
+        kept = tensor.name
+        if kept not in header:
+            initialisers.append(tensor)
             continue
-        begin, end = header[tensor.name]["data_offsets"]
-        name, kept = f"{tensor.name}.half", tensor.name
-        tensor.ClearField("raw_data")
-        tensor.ClearField("float_data")
-        tensor.name, tensor.data_type, tensor.data_location = name, TensorProto.FLOAT16, TensorProto.EXTERNAL
-        place = {"location": weights.name, "offset": str(8 + length + begin), "length": str(end - begin)}
-        del tensor.external_data[:]
-        tensor.external_data.extend(StringStringEntryProto(key=k, value=v) for k, v in place.items())
-        casts.append(helper.make_node("Cast", [name], [kept], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.graph.node]
-    del graph.graph.node[:]
+        stored, scale = f"{kept}.stored", kept + SCALE
+        initialisers.append(_part_of_file(stored, header[kept], 8 + length, weights.name))
+        if scale not in header:
+            nodes.append(helper.make_node("Cast", [stored], [kept], to=TensorProto.FLOAT))
+            continue
+        initialisers.append(_part_of_file(scale, header[scale], 8 + length, weights.name, column=True))
+        nodes.append(helper.make_node("Cast", [stored], [f"{kept}.steps"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{kept}.steps", scale], [kept]))
+    nodes += list(graph.graph.node)
+    del graph.graph.node[:], graph.graph.initializer[:]
     graph.graph.node.extend(nodes)
+    graph.graph.initializer.extend(initialisers)
+
+
+def _part_of_file(name: str, entry: dict, start: int, file: str, *, column: bool = False):
+    """The numbers that `entry` of a safetensors header tells of, as data outside the graph; `start` of all, bytes."""
+    from onnx import StringStringEntryProto, TensorProto
+
+    begin, end = entry["data_offsets"]
+    kind = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProto.INT8}[entry["dtype"]]
+    tensor = TensorProto(name=name, data_type=kind, data_location=TensorProto.EXTERNAL)
+    tensor.dims.extend([*entry["shape"], 1] if column else entry["shape"])
+    place = {"location": file, "offset": str(start + begin), "length": str(end - begin)}
+    tensor.external_data.extend(StringStringEntryProto(key=k, value=v) for k, v in place.items())
+    return tensor
 
 
 def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config: dict | None = None) -> Path:
-    """Make a runnable folder of a transcriber or an arranger from a training run or from another weights folder.
+    """Make a runnable folder of a model from a training run or from another weights folder.
 
     Parameters
     ----------
@@ -193,20 +225,24 @@ def export_model(source: str | os.PathLike, output: str | os.PathLike, *, config
         from spartito.models.arranger_export import export_arranger
 
         return export_arranger(source, output, config=config)
+    if settings.get("architecture") == "musae":
+        from spartito.models.musae_export import export_latent
+
+        return export_latent(source, output, config=config)
     if settings.get("architecture") == "cyclegan":
         from spartito.models.cyclegan_export import export_pair
 
         return export_pair(source, output, config=config)
     if settings.get("job") == "analysis":
         raise ModelError(f"{source} holds a song analyzer, which `spartito train analysis` exports when it ends")
-    if (source / "checkpoint.pt").exists():
-        state = torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
+    if (source / CHECKPOINT).exists():
+        state = torch.load(source / CHECKPOINT, map_location="cpu", weights_only=True)["average"]
     elif (source / WEIGHTS).exists():
         from safetensors.torch import load_file
 
         state = {name: value.float() for name, value in load_file(str(source / WEIGHTS)).items()}
     else:
-        raise ModelError(f"{source} holds neither checkpoint.pt nor {WEIGHTS}")
+        raise ModelError(f"{source} holds neither {CHECKPOINT} nor {WEIGHTS}")
     module = HarmonicTranscriber(HarmonicTranscriberConfig.from_dict(settings["network"]))
     missing, unexpected = module.load_state_dict(state, strict=False)
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]

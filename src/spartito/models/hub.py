@@ -21,7 +21,7 @@ __all__ = ["FETCHABLE", "ModelInfo", "fetchable_models", "find_model", "list_mod
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 GRAPHS = ("model.onnx", "prompt.onnx", "step.onnx", "keys.onnx", "detail.onnx")
-GRAPHS += ("generator.onnx", "classifier.onnx", "judge.onnx")
+GRAPHS += ("generator.onnx", "classifier.onnx", "judge.onnx", "encoder.onnx", "decoder.onnx")
 FILES = ("config.json", "model.safetensors", *GRAPHS, "statistics.safetensors", "README.md", "generation_config.json")
 PICKLE = "pytorch_model.bin"  # only where there is no model.safetensors; read by torch without running what it holds
 FETCHABLE = {  # weights that others published in the layout of `transformers`, by the `model_type` of their config.json
@@ -84,7 +84,7 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
     """Open a model for use; what comes back depends on its job.
 
     Transcription gives a `Transcriber`, analysis a `SongListener`, arrangement an `Arranger` or one for whole songs,
-    restyling a `StyleEngine`.
+    restyling a `StyleEngine`, the latent space a `LatentModel`.
     """
     info = find_model(name)
     if info.job == "transcription" and info.config.get("architecture") == "onsets_frames":
@@ -123,6 +123,10 @@ def load_model(name: str | os.PathLike = "transcribe", *, device: str = "auto", 
         from spartito.style.windows import CycleEngine
 
         return CycleEngine(info.folder, device=device, threads=threads)
+    if info.job == "latent":
+        from spartito.models.musae_runtime import LatentModel
+
+        return LatentModel(info, device=device, threads=threads)
     raise ModelError(f"{info.name} is a model for {info.job!r}, and cannot be asked for by name")
 
 

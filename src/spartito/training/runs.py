@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from spartito.errors import ModelError
 from spartito.files import atomic_path
 from spartito.models.export import WEIGHTS, write_config
+from spartito.models.quantized import restored
 
 __all__ = ["load_fitting", "read_weights", "write_run"]
 
@@ -26,7 +27,7 @@ def read_weights(source: Path) -> dict[str, Tensor]:
     path = source / WEIGHTS if source.is_dir() else source
     if not path.exists():
         raise ModelError(f"{source} holds neither checkpoint.pt nor {WEIGHTS}")
-    return {k: v.float() if v.is_floating_point() else v for k, v in load_file(str(path)).items()}
+    return {k: v.float() if v.is_floating_point() else v for k, v in restored(load_file(str(path))).items()}
 
 
 def load_fitting(network: nn.Module, state: dict[str, Tensor], *, source: Path) -> int:
