@@ -20,6 +20,8 @@ def latent_data(
     store: Annotated[Path, typer.Argument(help="Folder for the prepared bands.")],
     folders: Annotated[Path | None, typer.Option(help="Folders of multi-track MIDI files, one per genre.")] = None,
     pop909: Annotated[Path | None, typer.Option(help="POP909, to be given to bands.")] = None,
+    wjazzd: Annotated[Path | None, typer.Option(help="The Weimar Jazz Database, its solos to get a band.")] = None,
+    asap: Annotated[Path | None, typer.Option(help="ASAP, its scores to be given out to players.")] = None,
     lakh: Annotated[Path | None, typer.Option(help="LMD-matched.")] = None,
     terms: Annotated[
         Path | None, typer.Option(help="Genre words of --lakh: .csv or .json, or the folder of .h5 files.")
@@ -27,12 +29,19 @@ def latent_data(
     licence: Annotated[
         list[str] | None, typer.Option(help="Of files in --folders: free, NC or unclear; all if not given.")
     ] = None,
-    bands: Annotated[int, typer.Option(help="For each song of --pop909.")] = 2,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="FOLDER=TAG: another name for a genre of --folders, as rock_game=rock.")
+    ] = None,
+    bands: Annotated[int, typer.Option(help="For each song of --pop909 and solo of --wjazzd.")] = 2,
     compat: Annotated[bool, typer.Option("--compat", help="Take and code songs as published.")] = False,
 ):
     """Turn songs into states of four tracks (drums, bass, guitar or piano, strings), split by song."""
     from spartito.training.data.multitrack import LICENCES
     from spartito.training.latent_commands import prepare_bands
+
+    pairs = [text.partition("=") for text in tag or []]
+    if not all(folder and name for folder, _, name in pairs):
+        raise typer.BadParameter("--tag is FOLDER=TAG, as rock_game=rock")
 
     made = prepare_bands(
         store,
@@ -40,7 +49,10 @@ def latent_data(
         pop909=pop909,
         lakh=lakh,
         terms=terms,
+        wjazzd=wjazzd,
+        asap=asap,
         licences=licence or LICENCES,
+        names={folder: name for folder, _, name in pairs},
         bands=bands,
         compat=compat,
         report=typer.echo,

@@ -36,6 +36,7 @@ __all__ = [
     "COMP_LOW",
     "Feel",
     "accompaniment",
+    "comping",
     "led",
     "rhythm_section_offbeat",
     "voicings",
@@ -294,6 +295,15 @@ def accompaniment(
     loose = np.clip(rng.normal(0.0, LOOSE, stroke.max(initial=-1) + 1), -2 * LOOSE, 2 * LOOSE)[stroke]
     notes[:, 0] += (loose + np.clip(rng.normal(0.0, ROLL, len(notes)), -2 * ROLL, 2 * ROLL)) / beat
     return notes[np.lexsort((notes[:, 2], notes[:, 0]))]
+
+
+def comping(
+    chords: Sequence[JazzChord | None], *, feel: Feel, rng: np.random.Generator, beats_per_bar: int = 4
+) -> np.ndarray:
+    """(k, 4) float, as `accompaniment`: chords alone, as a guitar or piano plays them beside a bass; in strict time."""
+    voiced = _held_voicings(chords, rng, 4)
+    quavers = _rhythm(0, len(chords), feel, rng, beats_per_bar, sparse=False)
+    return np.array(_struck(quavers, voiced, feel, rng), dtype=np.float64).reshape(-1, 4)
 
 
 def _held_voicings(chords, rng, voices: int) -> list[tuple[int, ...]]:

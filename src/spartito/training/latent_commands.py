@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from spartito.models.export import write_config
 from spartito.training import musae as job
 from spartito.training import musae_batches, runs
 from spartito.training.commands import override
+from spartito.training.data.band_profiles import tempo_of_tags, velocity_of_tags
 from spartito.training.data.band_store import Bands, open_bands, table, write_bands
+from spartito.training.data.grid_bands import asap_bands, wjazzd_bands
 from spartito.training.data.lakh import TAGS, lakh_bands, list_lakh, read_terms, top_terms
 from spartito.training.data.multitrack import LICENCES, multitrack_bands
 from spartito.training.data.orchestrated import orchestrated_bands, pop909_split
@@ -32,7 +34,10 @@ def prepare_bands(
     pop909: Path | None = None,
     lakh: Path | None = None,
     terms: Path | None = None,
+    wjazzd: Path | None = None,
+    asap: Path | None = None,
     licences: Sequence[str] = LICENCES,
+    names: Mapping[str, str] | None = None,
     bands: int = 2,
     compat: bool = False,
     report: Report = print,
@@ -42,17 +47,19 @@ def prepare_bands(
     Parameters
     ----------
     folders : one folder of MIDI files per genre, with a `manifest.csv` that tells licences
-    pop909 : to be orchestrated, `bands` times each song
+    pop909, wjazzd : to be given to bands, `bands` times each song or solo
     lakh, terms : LMD-matched, and the words of the Million Song Dataset
+    asap : its scores, to be given out to players
     licences : of the files in `folders`
+    names : tags of `folders` that are not the name of the folder
     compat : songs are taken and coded as the published program does, except for the cap on bands of one song
     """
-    if folders is None and pop909 is None and lakh is None:
-        raise ParameterError("give at least one of --folders, --pop909, --lakh")
+    if all(given is None for given in (folders, pop909, lakh, wjazzd, asap)):
+        raise ParameterError("give at least one of --folders, --pop909, --wjazzd, --asap, --lakh")
     if lakh is not None and terms is None:
         raise ParameterError("--lakh needs --terms: the genre words of its songs")
     if folders is not None:
-        found = multitrack_bands(folders, licences=licences, compat=compat, report=report)
+        found = multitrack_bands(folders, licences=licences, names=names or {}, compat=compat, report=report)
         report(f"folders: {write_bands(store, 'folders', found)}")
     if lakh is not None:
         pieces = list(lakh_bands(list_lakh(lakh, read_terms(terms)), compat=compat, report=report))
@@ -61,7 +68,11 @@ def prepare_bands(
     if pop909 is not None:
         found = orchestrated_bands(pop909, bands=bands, report=report)
         report(f"pop909: {write_bands(store, 'pop909', found, split=pop909_split)}")
-    return table(store, optional=(3,))
+    if wjazzd is not None:
+        report(f"wjazzd: {write_bands(store, 'wjazzd', wjazzd_bands(wjazzd, bands=bands, report=report))}")
+    if asap is not None:
+        report(f"asap: {write_bands(store, 'asap', asap_bands(asap))}")
+    return table(store, optional=job.LatentRecipe().optional)
 
 
 def recipe_of(config: str = "small", *, prior: str = "flower", settings: Sequence[str] = ()) -> job.LatentRecipe:
@@ -113,6 +124,8 @@ def train_latent(
         "prior": prior.to_dict(),
         "tags": tags,
         "scale": data.scale.knots.round(6).tolist(),
+        "tempo": tempo_of_tags(data.bands),
+        "velocity": velocity_of_tags(data.bands),
         "recipe": asdict(recipe),
         "init": None if init is None else Path(init).name,
         "metrics": {},

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spartito.errors import NotesError, ParameterError
@@ -78,17 +78,30 @@ def multitrack_bands(
     *,
     licences: Sequence[str] = LICENCES,
     genres: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
     report: Callable[[str], None] = print,
     **rules,
 ) -> Iterator[BandPiece]:
-    """The bands of all songs; `rules` as `bands_of` takes them. Says at the end what was passed over and why."""
+    """The bands of all songs, tagged by their folder; `rules` as `bands_of` takes them.
+
+    `names` gives a folder another tag; an unknown folder there raises ParameterError. Says at the end what was passed
+    over and why.
+    """
+    names = dict(names or {})
     passed: Counter[str] = Counter()
     files = [f for f in list_multitrack(root, licences=licences) if genres is None or f[1] in genres]
+    if unknown := sorted(set(names) - {genre for _, genre, _ in files}):
+        raise ParameterError(f"there are no files in the folder {unknown[0]!r}, so it has no tag to change")
     for number, (path, genre, licence) in enumerate(files):
         name = path.relative_to(root).with_suffix("").as_posix()
         try:
             yield from bands_of(
-                read_midi(path), name=name, song=song_title(path), tags=(genre,), licence=licence, **rules
+                read_midi(path),
+                name=name,
+                song=song_title(path),
+                tags=(names.get(genre, genre),),
+                licence=licence,
+                **rules,
             )
         except NotesError as error:
             passed[str(error) if path.name not in str(error) else "the file is damaged"] += 1

@@ -38,10 +38,12 @@ __all__ = [
     "JazzChord",
     "Solo",
     "chord_sequences",
+    "feel_of",
     "grid_solo",
     "lag_of",
     "list_solos",
     "offbeat_of",
+    "on_beats",
     "parse_chord",
     "read_solo",
     "work_title",
@@ -192,28 +194,47 @@ def offbeat_of(solo: Solo, *, lag: float = 0.0) -> float:
     return float(np.clip(np.median(part), 0.5, 0.7)) if len(part) else 0.6
 
 
+def feel_of(solo: Solo) -> Feel:
+    """How the band moves under a solo."""
+    return Feel(solo.tempo, offbeat=rhythm_section_offbeat(solo.tempo, offbeat_of(solo, lag=lag_of(solo))))
+
+
+def on_beats(solo: Solo) -> tuple[tuple[JazzChord | None, ...], np.ndarray, np.ndarray]:
+    """A solo from its first downbeat on, without the lag behind the band.
+
+    Returns
+    -------
+    chords : one per beat
+    regions : (r, 2) int, steps
+        Stretches in bars of four beats.
+    tune : (k, 4) float
+        Onset and release in beats, MIDI pitch, velocity.
+    """
+    first = int(np.argmax(solo.positions == 0))
+    positions, lengths = solo.positions[first:], solo.lengths[first:]
+    lag = lag_of(solo)
+    place, stop = (
+        extrapolated(t, solo.beats[first:], np.arange(len(positions))) - lag for t in (solo.onset, solo.offset)
+    )
+    inside = (place >= -0.125) & (place < len(positions))
+    loudness = np.nan_to_num(solo.loudness[inside], nan=0.5 * (QUIET + LOUD))
+    velocity = np.clip(np.round(np.interp(loudness, (QUIET, LOUD), (45, 105))), 1, 127)
+    tune = np.column_stack([np.maximum(place[inside], -0.124), stop[inside], solo.pitch[inside], velocity])
+    return solo.chords[first:], bar_regions(*_bars(positions, lengths)), tune
+
+
 def grid_solo(solo: Solo, *, seed: int = 0) -> GridPiece:
     """The solo over its chords, for two hands, from its first downbeat on.
 
     The right hand plays the solo, octaves higher where it would lie among the chords, and without the lag behind the
     band, as both hands belong to one player. An inner note that the solo plays, too, or runs into, is left out.
     """
-    first = int(np.argmax(solo.positions == 0))
-    positions, lengths, chords = solo.positions[first:], solo.lengths[first:], solo.chords[first:]
-    lag = lag_of(solo)
-    place = extrapolated(solo.onset, solo.beats[first:], np.arange(len(positions))) - lag
-    stop = extrapolated(solo.offset, solo.beats[first:], np.arange(len(positions))) - lag
-    inside = (place >= -0.125) & (place < len(positions))
-    place, stop = np.maximum(place[inside], -0.124), stop[inside]
+    chords, regions, tune = on_beats(solo)
     low = np.percentile(solo.pitch, 10)
-    pitch = solo.pitch[inside] + 12 * max(0, int(np.ceil((LOWEST_SOLO - low) / 12)))
-    loudness = np.nan_to_num(solo.loudness[inside], nan=0.5 * (QUIET + LOUD))
-    velocity = np.clip(np.round(np.interp(loudness, (QUIET, LOUD), (45, 105))), 1, 127)
-    tune = np.column_stack([place, stop, pitch, velocity])
+    tune[:, 2] += 12 * max(0, int(np.ceil((LOWEST_SOLO - low) / 12)))
 
     rng = np.random.default_rng([seed, *solo.name.encode()])
-    feel = Feel(solo.tempo, offbeat=rhythm_section_offbeat(solo.tempo, offbeat_of(solo, lag=lag)))
-    regions = bar_regions(*_bars(positions, lengths))
+    feel = feel_of(solo)
     under = [np.zeros((0, 4))]
     for start, end in regions // STEPS_PER_BEAT:
         played = accompaniment(chords[start:end], feel=feel, rng=rng)
