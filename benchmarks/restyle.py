@@ -69,14 +69,26 @@ PROFILED = 1000  # phrases of a genre that make its profile
 # -- engines --------------------------------------------------------------------------------------------------
 
 
-def transfer(engine: str, opened, excerpt: Excerpt, target: str, source: str, notes: Notes) -> Notes:
+def transfer(
+    engine: str, opened, excerpt: Excerpt, target: str, source: str, notes: Notes, *, strength=1.0, candidates=1
+) -> Notes:
     """`notes` (on the beats of the excerpt) in another genre by an engine of `restyle`."""
     from spartito.style.transfer import restyle
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         keep = engine.partition("=")[0].split("+")[1:]  # "idiom+melody"
-        return restyle(notes, to=target, genre=source, engine=opened, keep=keep, analysis=excerpt.beats, seed=SEED)
+        return restyle(
+            notes,
+            to=target,
+            genre=source,
+            engine=opened,
+            keep=keep,
+            strength=strength,
+            candidates=candidates,
+            analysis=excerpt.beats,
+            seed=SEED,
+        )
 
 
 def made_by(engine: str, opened, pieces: Sequence[Excerpt], others: Sequence[Excerpt], target: str, *, cycle: bool):
