@@ -1,0 +1,234 @@
+"""`edit`: a song with its sliders moved, or turned towards another genre; what is locked stays to the last bit.
+
+    song -> states -> codes -> moved by the wish -> what the model expects now, less what it expected before
+         -> states of the edited song -> notes of the source, those that changed, and new ones
+
+The codes are moved so that what comes out meets the wish (`style/sliders.py`); cells change by differences
+(`style/latent_cells.py`), notes by what became of them (`style/latent_notes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spartito.errors import NotesError, ParameterError
+from spartito.notes.four_tracks import BAR, SILENT, expanded
+from spartito.notes.notes import Notes
+from spartito.style.latent_cells import WEIGHT, drawn, edited
+from spartito.style.latent_notes import locked_whole, rewritten
+from spartito.style.latent_song import LatentSong, _warn, decode_logits, decode_song, encode_song
+from spartito.style.sliders import Wish, calibrated, moved
+
+__all__ = ["EditSettings", "Edited", "bar_mask", "edit_song", "parse_bars", "parse_shares"]
+
+HANDS = {"right": "rh", "left": "lh"}  # what one may call the voices of a hand
+STRONGEST = 4.0  # of `weight`, nats: beyond it nothing would change
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """What shall change, and how.
+
+    Attributes
+    ----------
+    attributes : slider -> steps; a step is a standard deviation of the attribute
+    genre : tag -> share of the way there
+    keep : tracks of the layout ("bass", "drums"; of a piano "right", "left") that stay to the last bit
+    bars : first and last bar that may change, counted from 1; None: all
+    calibrate : look at what comes out, and move codes until it meets the wish; False: move them as trained, once
+    weight : nats by which the source is preferred in every cell; higher changes less
+    temperature : noise on the scores, for variants; `seed` draws it
+    reconstruct : the likeliest state of each cell instead of differences, for those who study the model
+    """
+
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    genre: Mapping[str, float] = field(default_factory=dict)
+    keep: tuple[str, ...] = ()
+    bars: tuple[int, int] | None = None
+    calibrate: bool = True
+    weight: float = WEIGHT
+    temperature: float = 0.0
+    seed: int = 0
+    reconstruct: bool = False
+
+    def wish(self) -> Wish:
+        return Wish(dict(self.attributes), dict(self.genre))
+
+    def __post_init__(self):
+        self.wish()
+        if not 0 <= self.weight <= STRONGEST:
+            raise ParameterError(f"the weight of the source lies between 0 and {STRONGEST:g}, not at {self.weight}")
+        if not 0 <= self.temperature <= 5:
+            raise ParameterError(f"a temperature lies between 0 and 5, not at {self.temperature}")
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """An edited song and how it came about."""
+
+    notes: Notes
+    song: LatentSong
+    states: np.ndarray
+    details: dict
+
+    def report(self) -> dict:
+        """What a line or a JSON document says of it."""
+        return self.details
+
+
+# -- what is asked for ----------------------------------------------------------------------------------------------
+
+
+def parse_shares(text: str | Mapping[str, float]) -> dict[str, float]:
+    """Tag -> share of `rock:0.6`, `jazz:0.5,pop:0.5` or `jazz` (all of it)."""
+    if isinstance(text, Mapping):
+        return {str(tag): float(share) for tag, share in text.items()}
+    shares: dict[str, float] = {}
+    for word in text.replace(",", " ").split():
+        tag, colon, number = word.partition(":")
+        try:
+            shares[tag] = float(number) if colon else 1.0
+        except ValueError:
+            raise ParameterError(f"a genre and its share are written rock:0.6, not {word!r}") from None
+        if not tag or not 0 < shares[tag] <= 1:
+            raise ParameterError(f"the share of a genre lies between 0 and 1, not at {word!r}")
+    return shares
+
+
+def parse_bars(text: str) -> tuple[int, int] | None:
+    """First and last bar of `9-16`, `9-` is to the end, `9` that bar alone; nothing for all."""
+    if not text.strip():
+        return None
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    try:
+        low = int(first)
+        high = (int(last) if last else 1 << 30) if dash else low
+    except ValueError:
+        raise ParameterError(f"bars are written 9-16, not {text!r}") from None
+    if not 1 <= low <= high:
+        raise ParameterError(f"bars are counted from 1, the first before the last, not {text!r}")
+    return low, high
+
+
+def kept_voices(song: LatentSong, keep: str | Sequence[str]) -> np.ndarray:
+    """(V,) bool: the tracks of the layout that `keep` names."""
+    words = keep.replace(",", " ").split() if isinstance(keep, str) else [str(word) for word in keep]
+    names = song.layout.tracks
+    chosen = np.zeros(len(names), dtype=bool)
+    for word in words:
+        found = [name == word or (word in HANDS and name.startswith(HANDS[word])) for name in names]
+        if not any(found):
+            known = [*names] if not song.layout.together else [*HANDS, *names]
+            raise ParameterError(f"what can be kept is {', '.join(known)}, not {word!r}")
+        chosen |= np.array(found)
+    return chosen
+
+
+def bar_mask(song: LatentSong, bars: tuple[int, int] | None) -> np.ndarray:
+    """(T,) bool: cells of the bars from first to last, counted from 1; a pick-up comes before bar 1."""
+    inside = np.ones(song.steps, dtype=bool)
+    if bars is None:
+        return inside
+    pickup = song.lead > 0  # the first bar of cells is the pick-up's
+    number = np.arange(song.steps) // BAR + (0 if pickup else 1)
+    last = int(number[-1])
+    if bars[0] > last:
+        raise ParameterError(f"the piece has {last} bars; bar {bars[0]} lies beyond")
+    return (number >= bars[0]) & (number <= bars[1])
+
+
+# -- the edit -------------------------------------------------------------------------------------------------------
+
+
+def edit_song(model, song: LatentSong, settings: EditSettings, *, progress=None) -> Edited:
+    """A song as the settings have it; `model` as `open_latent` gives it."""
+    wish = settings.wish().checked(model)
+    locked = np.broadcast_to(kept_voices(song, settings.keep), song.states.shape).copy()
+    inside = bar_mask(song, settings.bars)
+    locked |= ~inside[:, None] | song.absent
+    locked = locked_whole(song, locked)
+    _say(song)
+    details: dict = {"layout": song.layout.name, "bars": song.bars, "beats_by": song.beats_by}
+    if song.passing:
+        details["untouched"] = [_track_name(song.notes, i) for i in song.passing]
+    if wish.empty and not settings.reconstruct:
+        return Edited(song.notes, song, song.states, details | {"notes_of_source": {"stay": len(song.band.notes)}})
+    if locked.all():
+        raise ParameterError("all is kept: nothing is left that could change")
+    codes = encode_song(model, song)
+    if settings.reconstruct:
+        states, told = _reconstructed(model, song, codes, wish, locked, settings)
+    else:
+        states, told = _differences(model, song, codes, wish, locked, settings, progress)
+    notes, counts = rewritten(song, states, locked=locked, usual=model.velocity.get(""))
+    if len(notes) == 0:
+        raise NotesError("nothing is left of the piece: ask for less")
+    changed = (states != song.states).any(axis=1).reshape(-1, BAR).any(axis=1)
+    details |= told | {"notes_of_source": counts, "bars_changed": int(changed.sum())}
+    return Edited(notes, song, states, details)
+
+
+def _differences(model, song, codes, wish, locked, settings, progress) -> tuple[np.ndarray, dict]:
+    before = decode_song(model, codes.z, codes, song.steps)
+    tried = 0
+
+    def one(z: np.ndarray) -> np.ndarray:
+        return edited(
+            song.states,
+            before,
+            decode_song(model, z, codes, song.steps),
+            layout=song.layout,
+            free=~locked,
+            harmony=song.harmony,
+            weight=settings.weight,
+            temperature=settings.temperature,
+            seed=settings.seed,
+        )
+
+    def render(zs: np.ndarray) -> np.ndarray:
+        nonlocal tried
+        states = np.stack([one(z) for z in zs])
+        tried += len(zs)
+        if progress is not None:
+            progress(1 - 0.9 ** (tried / 3))  # nobody knows how many there will be
+        return states
+
+    strength = _window_share(song, codes, ~locked)
+    if not settings.calibrate:
+        return one(moved(model, codes.z, wish, strength=strength)), {}
+    z, report = calibrated(model, song, codes, wish, render, strength=strength)
+    return one(z), {"sliders": report}
+
+
+def _reconstructed(model, song, codes, wish, locked, settings) -> tuple[np.ndarray, dict]:
+    z = codes.z if wish.empty else moved(model, codes.z, wish)
+    logits = decode_logits(model, z, codes.starts, song.steps)
+    states = drawn(logits, temperature=settings.temperature, seed=settings.seed)
+    sounding = np.where(locked, expanded(song.states), expanded(states))
+    begins = np.where(locked, song.states < SILENT, states < SILENT)
+    from spartito.notes.four_tracks import held
+
+    merged = held(sounding.astype(np.uint8), attack=begins)
+    same = float((merged == song.states)[~locked].mean())
+    return merged, {"reconstructed": {"cells_equal": round(same, 4)}}
+
+
+def _window_share(song: LatentSong, codes, free: np.ndarray) -> np.ndarray:
+    """(w,) 1 where a window holds cells that may change, else 0."""
+    any_free = np.concatenate([[0], np.cumsum(free.any(axis=1))])
+    stop = np.minimum(codes.starts + codes.steps, song.steps)
+    return (any_free[stop] > any_free[codes.starts]).astype(np.float64)
+
+
+def _say(song: LatentSong) -> None:
+    if song.passing:
+        names = ", ".join(_track_name(song.notes, i) for i in song.passing)
+        _warn(f"the model has one track each of {', '.join(song.layout.tracks)}; left as they are: {names}")
+
+
+def _track_name(notes: Notes, track: int) -> str:
+    given = notes.tracks[track]
+    return given.name.strip() or ("drums" if given.is_drum else f"track {track + 1} (program {given.program})")
