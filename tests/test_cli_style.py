@@ -40,6 +40,7 @@ def test_all_the_files(capfd, tmp_path):
     assert "piece_restyle_jazz" in out and "52 notes" in out
     notes = spartito.read_midi(tmp_path / "out" / "piece_restyle_jazz.mid")
     assert len(notes) == 4 * 7 + 16 + 8 and [t.is_drum for t in notes.tracks] == [False, False, True]
+    assert "<harmony" in (tmp_path / "out" / "piece_restyle_jazz.musicxml").read_text()  # chord symbols
 
 
 def test_options_reach_the_engine(capfd, tmp_path, engine):

@@ -71,6 +71,4 @@ def with_chords_of(notes: Notes, song: Analysis) -> Analysis:
     positions = grid.grid.beats.positions
     known = positions[:beats] if len(positions) >= beats else None
     track = chords_of(grid.notes, beats, positions=known)
-    times = grid.seconds(STEPS_PER_BEAT * np.arange(beats + 1))
-    chords = tuple(chord for chord in track.chords(times) if chord.end > max(chord.start, 0.0))
-    return replace(song, chords=tuple(replace(chord, start=max(chord.start, 0.0)) for chord in chords))
+    return replace(song, chords=track.chords(grid.seconds(STEPS_PER_BEAT * np.arange(beats + 1))))

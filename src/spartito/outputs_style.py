@@ -177,7 +177,9 @@ def _details(result) -> dict:
 def _makers(result, settings: RestyleSettings) -> dict[str, Callable[[Path], object]]:
     notes = result.notes
     makers = note_makers(notes) | sound_makers(notes, settings.sound) | {"png": partial(_picture, result)}
-    scores = score_makers(notes, replace(settings.score, swing=result.target == SWINGING), result.beats)
+    scores = score_makers(
+        notes, replace(settings.score, swing=result.target == SWINGING), result if result.chords else result.beats
+    )
     return makers | {name: make for name, make in scores.items() if name != "mid"}
 
 

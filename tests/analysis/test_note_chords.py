@@ -64,6 +64,11 @@ def test_silence_is_no_chord():
     assert len(chords_of(np.zeros((0, 5), int), 0).labels()) == 0
 
 
+def test_chords_in_seconds_begin_at_zero():
+    track = ChordTrack.of_labels(["F", "C", "C"])
+    assert [(c.start, c.end, c.label) for c in track.chords(np.array([-1.0, -0.5, 0.5, 1.5]))] == [(0.0, 1.5, "C:maj")]
+
+
 def test_transposed_notes_give_transposed_chords():
     up = chords_of(moved(POP, semitones=3), 16)
     track = chords_of(POP, 16).transposed(3)

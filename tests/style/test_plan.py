@@ -8,7 +8,7 @@ import pytest
 from restyling import piece as a_piece
 from spartito.analysis.beats import beats_from_tempo_map
 from spartito.analysis.note_chords import ChordTrack
-from spartito.style.plan import chords_changed, planned, rewritten_bars, ringing, tidied, until_foreign
+from spartito.style.plan import chords_changed, chords_written, planned, rewritten_bars, ringing, tidied, until_foreign
 from spartito.style.transfer import prepare
 
 
@@ -37,6 +37,15 @@ def test_stretches_of_a_plan(piece):
     assert plan.spans.tolist() == [[32, 64], [96, 128], [160, 192], [224, 256]]
     assert plan.bars.tolist() == np.repeat(np.arange(16), 16).tolist()
     assert len(planned(piece, 1.0).spans) == 8
+
+
+def test_kept_bars_have_the_chords_of_the_source(piece):
+    plan = planned(piece, 0.5)  # two bars of the source, two written, and so on
+    old = ChordTrack.of_labels(["C:maj"] * 64, key="C:maj")
+    new = ChordTrack.of_labels((["C:maj"] * 8 + ["D:min7(9)"] * 8) * 2 + ["G:7"] * 32, key="C:maj")
+    found = chords_written(plan, new, old)
+    assert found.harte() == (["C:maj"] * 8 + ["D:min7(9)"] * 8) * 2 + (["C:maj"] * 8 + ["G:7"] * 8) * 2
+    assert chords_written(planned(piece, 1.0), new, old).harte() == new.harte()
 
 
 def test_what_cannot_be_played_goes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import spartito
 from restyling import FakeEngine, as_set, judged, piece, write_piece
 from songs import analysis
+from spartito.analysis.note_chords import ChordTrack
 from spartito.errors import ModelError, NotesError, ParameterError, SpartitoError
 from spartito.notes.notes import Notes, Track
 from spartito.style.engines import IDIOM, StyleWish, open_engine, pair_of
@@ -193,6 +195,23 @@ def test_chords_are_found_when_nobody_tells_them():
     quiet(piece(4), to="jazz", genre="pop", engine=engine)
     ((song, _),) = engine.asked
     assert len(song.chords) == 16
+
+
+def test_chords_of_the_result():
+    result = quiet(piece(4), to="jazz", genre="pop", engine=FakeEngine(up(2)))
+    heard = result.chords
+    assert heard[0].start == 0.0 and heard[-1].end == pytest.approx(8.0)
+    assert quiet(piece(4), to="jazz", genre="pop", engine=FakeEngine(), strength=0).chords == ()
+
+    class Knowing(FakeEngine):
+        """Tells what it wrote: D minor and G, two bars each."""
+
+        def restyle(self, piece, wish, *, progress=None):
+            track = ChordTrack.of_labels(["D:min7"] * 8 + ["G:7"] * 8, key="C:maj")
+            return [replace(answer, chords=track) for answer in super().restyle(piece, wish)]
+
+    told = quiet(piece(4), to="jazz", genre="pop", engine=Knowing()).chords
+    assert [(c.start, c.end, c.label) for c in told] == [(0.0, 4.0, "D:min7"), (4.0, 8.0, "G:7")]
 
 
 # -- metres and beats ---------------------------------------------------------------------------------------

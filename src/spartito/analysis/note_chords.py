@@ -170,12 +170,11 @@ class ChordTrack:
         return [names[i] for i in number]
 
     def chords(self, times: np.ndarray) -> tuple[Chord, ...]:
-        """The chords in seconds; `times` (beats + 1,) are those of the beats and of the end."""
-        spans = self.segments
-        return tuple(
-            Chord(float(times[row[0]]), float(times[row[1]]), name)
-            for row, name in zip(spans, self.labels(), strict=True)
-        )
+        """The chords from second 0 on; `times` (beats + 1,) are those of the beats and of the end."""
+        times = np.maximum(times, 0.0)
+        rows = zip(self.segments, self.labels(), strict=True)
+        timed = (Chord(float(times[row[0]]), float(times[row[1]]), name) for row, name in rows)
+        return tuple(chord for chord in timed if chord.end > chord.start)
 
     def simplified(self) -> ChordTrack:
         """Major, minor and diminished triads only, on their roots."""

@@ -19,7 +19,7 @@ Source
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from spartito.notes.phrases import STEPS_PER_BEAT
 from spartito.style.engines import COMPING, GENRES, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics
 from spartito.style.harmony import SCALES, HarmonyStatistics, reharmonise
-from spartito.style.plan import Plan, chords_changed, planned, tidied, until_foreign
+from spartito.style.plan import Plan, chords_changed, chords_written, planned, tidied, until_foreign
 
 __all__ = ["ROLES", "CompingConfig", "CompingEngine", "CompingStatistics", "chord_beats", "open_comping", "roles_of"]
 
@@ -245,7 +245,8 @@ class CompingEngine:
             new = self.written(tune, rest, chords, plan, **genres, heat=heat, seed=seed)
             new = tidied(until_foreign(new, chords), tune, kept, piece.steps)
             figures = {"chords_changed": round(chords_changed(chords, heard), 3)}
-            found.append(self._felt(new, kept, piece, plan, wish, number, figures))
+            felt = self._felt(new, kept, piece, plan, wish, number)
+            found.append(replace(felt, chords=chords_written(plan, chords, heard), figures=figures))
             if progress is not None:
                 progress((number + 1) / wish.candidates)
         return found
@@ -331,7 +332,7 @@ class CompingEngine:
             path[i - 1] = back[i, path[i]]
         return path
 
-    def _felt(self, new, kept, piece: StylePiece, plan: Plan, wish: StyleWish, number: int, figures) -> Written:
+    def _felt(self, new, kept, piece: StylePiece, plan: Plan, wish: StyleWish, number: int) -> Written:
         """The new notes with the tune and what is kept of the rest, as the target plays them."""
         tune = np.flatnonzero(piece.melody)
         notes = np.concatenate([new, kept, piece.notes[tune]])
@@ -351,7 +352,7 @@ class CompingEngine:
         )
         accent = np.where(what == 0, notes[:, 3] - 64, np.where(movable, felt.accent, 0.0))
         order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
-        return Written(felt.notes[order], felt.place[order], accent[order], hands=True, figures=figures)
+        return Written(felt.notes[order], felt.place[order], accent[order], hands=True)
 
 
 def _heights(tune: np.ndarray, plan: Plan) -> np.ndarray:

@@ -157,6 +157,8 @@ class Written:
         Added to the velocity.
     hands : bool
         The engine knows which hand plays what. Otherwise a note goes to that of the nearest source note.
+    chords : ChordTrack, optional
+        The chord of each beat, for engines that choose them; else they are heard in the result.
     figures : dict
         What the engine wants told of it, in the report.
     """
@@ -165,6 +167,7 @@ class Written:
     place: np.ndarray | None = None
     accent: np.ndarray | None = None
     hands: bool = False
+    chords: ChordTrack | None = None
     figures: dict = field(default_factory=dict)
 
 

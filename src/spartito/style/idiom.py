@@ -33,7 +33,7 @@ from spartito.notes.skyline import skyline
 from spartito.style.engines import COMPING, GENRES, IDIOM, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics, Felt
 from spartito.style.harmony import HarmonyStatistics, reharmonise
-from spartito.style.plan import Plan, chords_changed, planned, ringing, tidied, until_foreign
+from spartito.style.plan import Plan, chords_changed, chords_written, planned, ringing, tidied, until_foreign
 
 __all__ = ["IdiomEngine", "open_idiom"]
 
@@ -132,7 +132,10 @@ class IdiomEngine:
             figures = {"chords_changed": round(chords_changed(harmony, piece.chords), 3)}
             order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
             accent = np.where(may_move, felt.accent, 0.0)
-            found.append(Written(felt.notes[order], felt.place[order], accent[order], hands=True, figures=figures))
+            chords = chords_written(plan, harmony, piece.chords)
+            found.append(
+                Written(felt.notes[order], felt.place[order], accent[order], hands=True, chords=chords, figures=figures)
+            )
         return found
 
     def asked(self, piece: StylePiece, wish: StyleWish, plan: Plan) -> np.ndarray:

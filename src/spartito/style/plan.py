@@ -15,7 +15,7 @@ Corput (1935), in which neighbours lie far apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,16 @@ from spartito.analysis.note_chords import ChordTrack
 from spartito.notes.phrases import LEFT_HAND, RIGHT_HAND, STEPS_PER_BEAT
 from spartito.style.engines import StylePiece
 
-__all__ = ["Plan", "chords_changed", "planned", "rewritten_bars", "ringing", "tidied", "until_foreign"]
+__all__ = [
+    "Plan",
+    "chords_changed",
+    "chords_written",
+    "planned",
+    "rewritten_bars",
+    "ringing",
+    "tidied",
+    "until_foreign",
+]
 
 LONG = 8  # bars from which an answer is two of them
 LONGEST_SPAN = 32  # steps that the writer writes at once
@@ -108,6 +117,15 @@ def chords_changed(new: ChordTrack, old: ChordTrack) -> float:
     if len(old) == 0:
         return 0.0
     return float(((new.root != old.root) | (new.quality != old.quality)).mean())
+
+
+def chords_written(plan: Plan, new: ChordTrack, old: ChordTrack) -> ChordTrack:
+    """The chord of each beat of the result: a new one where its bar is written anew, else that of the source."""
+    beat = np.minimum(STEPS_PER_BEAT * np.arange(len(new)), len(plan.bars) - 1)
+    anew = plan.anew[plan.bars[beat]]
+    columns = ("root", "quality", "bass", "keys", "again")
+    mixed = {name: np.where(anew, getattr(new, name), getattr(old, name)) for name in columns}
+    return replace(new, added=np.where(anew[:, None], new.added, old.added), **mixed)
 
 
 # -- what was written ---------------------------------------------------------------------------------------

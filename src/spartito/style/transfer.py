@@ -13,11 +13,13 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from spartito.analysis.beats import Beats, beats_from_tempo_map, estimate_beats, pitched
+from spartito.analysis.song import Chord
 from spartito.errors import ModelError, NotesError, ParameterError
 from spartito.notes.notes import Notes, Track
 from spartito.notes.phrases import RIGHT_HAND, STEPS_PER_BEAT, Gridded, by_quarters, gridded
@@ -27,6 +29,7 @@ from spartito.style.choose import Candidate, best_of, weighed
 from spartito.style.drums import DRUMS, with_drums
 from spartito.style.engines import GENRES, KEEP, StylePiece, StyleWish, check_genre, open_engine
 from spartito.style.finish import joined, performed
+from spartito.style.pedal import lifted
 
 __all__ = ["RestyleWarning", "Restyled", "prepare", "restyle", "restyled", "source_beats", "source_notes"]
 
@@ -74,6 +77,18 @@ class Restyled:
     heard: dict[str, float] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
     piece: StylePiece | None = None
+
+    @cached_property
+    def chords(self) -> tuple[Chord, ...]:
+        """The chords of the result: those that the engine chose, else those heard in it. None of an unchanged piece."""
+        if self.piece is None:
+            return ()
+        track = self.candidates[0].written.chords
+        if track is None:
+            from spartito.analysis.note_chords import chords_of
+
+            track = chords_of(self.candidates[0].written.notes, self.piece.grid.beats, positions=self.piece.positions)
+        return track.chords(self.piece.grid.seconds(STEPS_PER_BEAT * np.arange(len(track) + 1)))
 
     def report(self) -> dict:
         """What a line or a JSON document says of it."""
@@ -211,6 +226,7 @@ def restyled(
         _warn("no candidate keeps enough of the harmony of the source: the nearest is taken")
     apart = not _is_piano(notes) if keep_tracks is None else keep_tracks
     result = performed(best.written, notes, piece, keep=keep, apart=apart)
+    result = lifted(result, piece, best.written.chords)
     result = with_drums(result, drums, to, piece, seed=seed)
     if progress is not None:
         progress(1.0)
