@@ -25,7 +25,8 @@ import numpy as np
 
 from spartito.errors import ParameterError
 from spartito.notes.band_attributes import note_lengths
-from spartito.notes.four_tracks import BAR, BASS, DRUMS, HOLD, SILENT, TRACKS, expanded
+from spartito.notes.four_tracks import BAR, BASS, DRUMS, HOLD, SILENT, expanded
+from spartito.notes.layouts import BAND, Layout
 from spartito.notes.phrases import STEPS_PER_BEAT
 
 __all__ = [
@@ -48,11 +49,14 @@ SHUFFLES = 1000
 # -- reconstruction -------------------------------------------------------------------------------------------------
 
 
-def reconstruction(reference: np.ndarray, estimate: np.ndarray) -> dict[str, dict[str, float]]:
-    """Figures of each track, and of `all`; states (w, T, 4). See above. A share of nothing is nan."""
+def reconstruction(
+    reference: np.ndarray, estimate: np.ndarray, *, layout: Layout = BAND
+) -> dict[str, dict[str, float]]:
+    """Figures of each track, and of `all`; states (w, T, tracks). See above. A share of nothing is nan."""
     reference, estimate = np.asarray(reference), np.asarray(estimate)
-    if reference.shape != estimate.shape or reference.ndim != 3 or reference.shape[2] != len(TRACKS):
-        raise ParameterError(f"states are (windows, steps, 4), both alike, not {reference.shape} and {estimate.shape}")
+    if reference.shape != estimate.shape or reference.ndim != 3 or reference.shape[2] != len(layout):
+        shapes = f"{reference.shape} and {estimate.shape}"
+        raise ParameterError(f"states are (windows, steps, {len(layout)}), both alike, not {shapes}")
     right = reference == estimate
     onset, made = reference < SILENT, estimate < SILENT
     hit = right & onset
@@ -74,13 +78,13 @@ def reconstruction(reference: np.ndarray, estimate: np.ndarray) -> dict[str, dic
             "note_f1": _share(2 * same[..., part].sum(), onset[..., part].sum() + made[..., part].sum()),
         }
 
-    found = {name: figures([i]) for i, name in enumerate(TRACKS)}
+    found = {name: figures([i]) for i, name in enumerate(layout.tracks)}
     return found | {"all": figures(slice(None))}
 
 
 def mean_of_tracks(figures: dict[str, dict[str, float]], name: str = "accuracy") -> float:
-    """Mean of a figure over the four tracks, as published tables have it."""
-    return float(np.mean([figures[track][name] for track in TRACKS]))
+    """Mean of a figure over the tracks, as published tables have it."""
+    return float(np.mean([values[name] for track, values in figures.items() if track != "all"]))
 
 
 def _share(part, whole) -> float:
@@ -127,8 +131,8 @@ def interpolation(path: np.ndarray, first: np.ndarray, second: np.ndarray, *, sh
 # -- components -----------------------------------------------------------------------------------------------------
 
 
-def heat_rows(states: np.ndarray) -> dict[str, np.ndarray]:
-    """(w,) of each low-level measure, named "track:measure", of windows of states (w, T, 4); `all:` is over tracks.
+def heat_rows(states: np.ndarray, *, layout: Layout = BAND) -> dict[str, np.ndarray]:
+    """(w,) of each low-level measure, named "track:measure", of windows of states (w, T, tracks); `all:` is over all.
 
     Means over notes that a window does not have are nan. The published list is lost; this one is ours.
     """
@@ -136,7 +140,7 @@ def heat_rows(states: np.ndarray) -> dict[str, np.ndarray]:
     begins, lengths, sounding = states < SILENT, note_lengths(states), expanded(states)
     beat = (np.arange(states.shape[1]) % STEPS_PER_BEAT == 0)[None, :, None]
     rows: dict[str, np.ndarray] = {}
-    for name, part in [*((track, [i]) for i, track in enumerate(TRACKS)), ("all", list(range(len(TRACKS))))]:
+    for name, part in [*((track, [i]) for i, track in enumerate(layout.tracks)), ("all", list(range(len(layout))))]:
         begin, length = begins[:, :, part], lengths[:, :, part]
         notes = begin.sum(axis=(1, 2))
         rows |= {
@@ -147,13 +151,15 @@ def heat_rows(states: np.ndarray) -> dict[str, np.ndarray]:
             f"{name}:off_beat_share": _over((begin & ~beat).sum(axis=(1, 2)), notes),
             f"{name}:groove": _groove(begin),
         }
-        if name not in ("drums", "all"):
+        if len(part) == 1 and layout.pitched[part[0]]:
             rows |= {f"{name}:{k}": v for k, v in _pitches(states[:, :, part[0]]).items()}
+    if layout != BAND:
+        return rows
     for name, keys in (("kick", KICKS), ("snare", SNARES), ("hat", HATS)):
         rows[f"drums:{name}_count"] = np.isin(states[:, :, DRUMS], keys).sum(axis=1).astype(float)
     rows["drums:kinds"] = _kinds(states[:, :, DRUMS], SILENT)
     bass = _chroma(states[:, :, BASS])
-    for i, name in enumerate(TRACKS[BASS + 1 :], start=BASS + 1):
+    for i, name in enumerate(layout.tracks[BASS + 1 :], start=BASS + 1):
         other = _chroma(states[:, :, i])
         rows[f"{name}:chroma_with_bass"] = np.minimum(bass, other).sum(axis=1)
     return rows

@@ -4,7 +4,8 @@
     z -> decoder, one per track, all steps at once -> logits (B, T, 4, 130)
     z and the genre tag of the song -> critic -> one number: drawn from the prior, or made by the encoder?
 
-States are those of `notes/four_tracks.py`; 2 bars are 32 steps, 16 bars 256.
+States are those of `notes/four_tracks.py`; 2 bars are 32 steps, 16 bars 256. The tracks may be others than the four of
+a band, see `notes/layouts.py`; where 4 stands below, their number V is meant.
 
 Source: A. Valenti, A. Carta, D. Bacciu, 'Learning a latent space of style-aware symbolic music representations by
 adversarial autoencoders' (ECAI 2020, https://arxiv.org/abs/2001.05494). Encoder: three bidirectional LSTMs on one-hot
@@ -21,7 +22,8 @@ Differences, ours: `positions`, the place in the bar and the bar are told to the
 is constant otherwise; `embedding`, 32 numbers a track instead of 130; and the codec of 16 bars (`hierarchical`): a bar
 encoder for all bars at once, an LSTM over bars, and a conductor that gives each bar a code of its own from which all
 bars are decoded at once, after A. Roberts et al., 'A hierarchical latent vector model for learning long-term structure
-in music' (ICML 2018): 16 + 16 steps one after the other instead of 256.
+in music' (ICML 2018): 16 + 16 steps one after the other instead of 256; and `shared`: the voices of one hand of a piano
+are heads of one decoder, so that they make chords together.
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spartito.errors import ParameterError
-from spartito.notes.four_tracks import BAR, STATES, TRACKS
+from spartito.notes.four_tracks import BAR, STATES
+from spartito.notes.layouts import BAND, Layout, layout_of
 
 __all__ = ["CONFIGS", "Critic", "Decoder", "Encoder", "MusAE", "MusaeConfig", "deviation"]
 
-LOWEST_S, HIGHEST_S = -10.0, 4.0  # of the log-variance
+LOWEST_S, HIGHEST_S = -17.0, 4.0  # of the log-variance; -10 as published, seven less in units of a petal
+SHARPEST = -10.0  # in units of the prior
 PLACE = 16  # numbers that tell the place in the bar, and as many for the bar
 STARTS = ("own", "paper", "program")
 
@@ -60,22 +64,35 @@ class MusaeConfig:
     embedding: int = 32
     """Numbers per track and step; 0: one-hot, as published."""
     deviation: float = 0.1
-    """Of fresh codes; 1.0 as published."""
+    """Of fresh codes, in units; 1.0 as published."""
+    unit: float = 1.0
+    """Of the dimensions from the third on: the encoder gives and the decoder takes multiples of it. Training sets it to
+    the deviation of the prior, so that a narrow prior is as easily met as a wide one; 1.0 as published."""
     hierarchical: bool = False
     bar_latent: int = 128
     """Of the code that the conductor gives each bar."""
     attributes: int = 0
     """Dimensions 2, 3, ... of z that are trained to tell attributes, see `notes/band_attributes.py`."""
+    layout: str = "band"
+    """What the tracks are, a name of `notes/layouts.py`."""
+    shared: bool = False
+    """Tracks of one section of the layout have one decoder, and a head each."""
 
     def __post_init__(self):
         if self.start not in STARTS:
             raise ParameterError(f"the start of a decoder is one of {', '.join(STARTS)}, not {self.start!r}")
+        layout_of(self.layout)
         if self.latent < 2 + self.attributes:
             raise ParameterError(f"{self.latent} dimensions are too few for two of genre and {self.attributes} others")
 
     @property
     def steps(self) -> int:
         return BAR * self.bars
+
+    @property
+    def rows(self) -> Layout:
+        """The layout that `layout` names."""
+        return layout_of(self.layout)
 
     @classmethod
     def from_dict(cls, values: dict) -> MusaeConfig:
@@ -102,6 +119,11 @@ CONFIGS: dict[str, MusaeConfig] = {
 """`small` for two cores, `large` for a GPU, `-16` for sixteen bars; `paper` and `program` as published."""
 
 
+def units(c: MusaeConfig) -> Tensor:
+    """(N_z,): what a code of 1 is, in each dimension; the first two, of genre, are told as they are."""
+    return torch.tensor([1.0, 1.0] + [c.unit] * (c.latent - 2))
+
+
 def deviation(s: Tensor) -> Tensor:
     """sigma of a log-variance s, kept within bounds."""
     return (0.5 * s.clamp(LOWEST_S, HIGHEST_S)).exp()
@@ -111,14 +133,14 @@ def deviation(s: Tensor) -> Tensor:
 
 
 class StatesInput(nn.Module):
-    """States (B, T, 4) to numbers (B, T, size): one-hot as -1 and 1, pitch-major as published, or learnt."""
+    """States (B, T, V) to numbers (B, T, size): one-hot as -1 and 1, pitch-major as published, or learnt."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, tracks: int = len(BAND)):
         super().__init__()
-        self.size = len(TRACKS) * (size or STATES)
+        self.size = tracks * (size or STATES)
         if size:
-            self.table = nn.Embedding(len(TRACKS) * STATES, size)
-            self.register_buffer("first", STATES * torch.arange(len(TRACKS)), persistent=False)
+            self.table = nn.Embedding(tracks * STATES, size)
+            self.register_buffer("first", STATES * torch.arange(tracks), persistent=False)
         else:
             self.register_buffer("signs", 2 * torch.eye(STATES) - 1, persistent=False)
         self.learnt = bool(size)
@@ -130,12 +152,12 @@ class StatesInput(nn.Module):
 
 
 class Encoder(nn.Module):
-    """States (B, T, 4), int64, to mean and log-variance of z, each (B, N_z)."""
+    """States (B, T, V), int64, to mean and log-variance of z, each (B, N_z)."""
 
     def __init__(self, c: MusaeConfig):
         super().__init__()
         self.hierarchical = c.hierarchical
-        self.inputs = StatesInput(c.embedding)
+        self.inputs = StatesInput(c.embedding, len(c.rows))
         self.lstm = nn.LSTM(self.inputs.size, c.hidden, c.layers, batch_first=True, bidirectional=True)
         if c.hierarchical:
             self.bars = nn.LSTM(2 * c.hidden, c.hidden, 1, batch_first=True, bidirectional=True)
@@ -143,15 +165,16 @@ class Encoder(nn.Module):
         self.spread = nn.Linear(2 * c.hidden, c.latent)
         if c.deviation != 1.0:
             nn.init.constant_(self.spread.bias, 2 * math.log(c.deviation))
+        self.register_buffer("unit", units(c), persistent=False)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
         batch = states.shape[0]
         if self.hierarchical:  # every bar for itself
-            states = states.reshape(-1, BAR, len(TRACKS))
+            states = states.reshape(-1, BAR, states.shape[2])
         final = self._final(self.lstm, self.inputs(states))
         if self.hierarchical:
             final = self._final(self.bars, final.reshape(batch, -1, final.shape[-1]))
-        return self.mean(final), self.spread(final)
+        return self.mean(final) * self.unit, self.spread(final).clamp(SHARPEST, HIGHEST_S) + 2 * self.unit.log()
 
     @staticmethod
     def _final(lstm: nn.LSTM, x: Tensor) -> Tensor:
@@ -201,49 +224,54 @@ class Places(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (B, N_z) to logits (B, T, 4, 130), each step from the code and its own place alone."""
+    """Codes (B, N_z) to logits (B, T, V, 130), each step from the code and its own place alone."""
 
     def __init__(self, c: MusaeConfig):
         super().__init__()
         self.steps, self.kind = c.steps, c.start
+        self.register_buffer("unit", units(c), persistent=False)
         self.places = Places(c.bars) if c.positions else None
         inputs = c.latent + (self.places.size if c.positions else 0)
-        self.lstms = nn.ModuleList(nn.LSTM(inputs, c.hidden, c.layers, batch_first=True) for _ in TRACKS)
-        maps = 1 if c.start == "program" else len(TRACKS)
+        tracks = range(len(c.rows))
+        self.voices = c.rows.members() if c.shared else [[track] for track in tracks]  # tracks of each LSTM, in order
+        self.lstms = nn.ModuleList(nn.LSTM(inputs, c.hidden, c.layers, batch_first=True) for _ in self.voices)
+        maps = 1 if c.start == "program" else len(self.voices)
         self.starts = nn.ModuleList(Start(c.start, c.latent, c.hidden, c.layers) for _ in range(maps))
-        self.heads = nn.ModuleList(nn.Linear(c.hidden, STATES) for _ in TRACKS)
+        self.heads = nn.ModuleList(nn.Linear(c.hidden, STATES) for _ in tracks)
 
     def forward(self, z: Tensor) -> Tensor:
+        z = z / self.unit
         x = z.unsqueeze(1).expand(-1, self.steps, -1)
         if self.places is not None:
             x = torch.cat([x, self.places().expand(z.shape[0], -1, -1)], dim=2)
         first = self.starts[0](z) if self.kind == "program" else None
         logits = []
-        for track, (lstm, head) in enumerate(zip(self.lstms, self.heads)):
-            y, _ = lstm(x, first if first is not None else self.starts[track](z))
-            logits.append(head(y))
+        for i, (lstm, tracks) in enumerate(zip(self.lstms, self.voices)):
+            y, _ = lstm(x, first if first is not None else self.starts[i](z))
+            logits += [self.heads[track](y) for track in tracks]
         return torch.stack(logits, dim=2)
 
 
 class ConductedDecoder(nn.Module):
-    """Codes (B, N_z) of many bars to logits (B, T, 4, 130): a conductor gives each bar its code."""
+    """Codes (B, N_z) of many bars to logits (B, T, V, 130): a conductor gives each bar its code."""
 
     def __init__(self, c: MusaeConfig):
         super().__init__()
         self.count = c.bars
         self.bar = nn.Embedding(c.bars, PLACE)
+        self.register_buffer("unit", units(c), persistent=False)
         self.start = Start("own", c.latent, c.hidden, 1)
         self.conductor = nn.LSTM(c.latent + PLACE, c.hidden, 1, batch_first=True)
         self.code = nn.Linear(c.hidden, c.bar_latent)
-        self.decoder = Decoder(replace(c, bars=1, latent=c.bar_latent, hierarchical=False, attributes=0))
+        self.decoder = Decoder(replace(c, bars=1, latent=c.bar_latent, hierarchical=False, attributes=0, unit=1.0))
 
     def forward(self, z: Tensor) -> Tensor:
-        batch = z.shape[0]
+        batch, z = z.shape[0], z / self.unit
         bars = self.bar.weight.unsqueeze(0).expand(batch, -1, -1)
         x = torch.cat([z.unsqueeze(1).expand(-1, self.count, -1), bars], dim=2)
         y, _ = self.conductor(x, self.start(z))
         codes = self.code(y).tanh().reshape(batch * self.count, -1)
-        return self.decoder(codes).reshape(batch, self.count * BAR, len(TRACKS), STATES)
+        return self.decoder(codes).reshape(batch, self.count * BAR, -1, STATES)
 
 
 # -- critic ---------------------------------------------------------------------------------------------------------

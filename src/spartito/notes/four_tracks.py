@@ -2,7 +2,8 @@
 
 Job
     `band` puts the notes of a song on the grid and gives each to one of four tracks. `encode` turns them into states,
-    `notes_of` turns states into notes again. A latent model sees windows of such states (`windows`).
+    `notes_of` turns states into notes again. A latent model sees windows of such states (`windows`). What is said of
+    states holds for other rows of tracks as well, see `layout` (`notes/layouts.py`).
 
 Method
     Four steps to a beat. A cell, one step of one track, is in one of 130 states: 0 to 127 a pitch, 128 silent, 129 hold
@@ -32,6 +33,7 @@ import numpy as np
 
 from spartito.analysis.beats import Beats
 from spartito.errors import ParameterError
+from spartito.notes.layouts import BAND, Layout
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import STEPS_PER_BEAT, by_quarters, nearest_step
 from spartito.notes.roles import Grid
@@ -63,12 +65,12 @@ __all__ = [
     "windows",
 ]
 
-TRACKS = ("drums", "bass", "guitar", "strings")
+TRACKS = BAND.tracks
 DRUMS, BASS, GUITAR, STRINGS = range(4)
 OTHER = -1  # a track that belongs to none of the four
 SILENT, HOLD, STATES = 128, 129, 130
 BAR = 4 * STEPS_PER_BEAT  # steps
-PICK = ("lowest", "lowest", "highest", "highest")  # of drums, bass, guitar, strings
+PICK = BAND.pick
 COMPAT_PICK = ("lowest",) * 4
 PICKS = ("lowest", "highest", "loudest")
 MAX_SILENT = {"ours": BAR, "compat": BAR - 1}  # steps: a bar, as in the paper, or less, as in the program
@@ -183,9 +185,10 @@ def encode(
     notes: np.ndarray,
     steps: int,
     *,
-    pick: Sequence[str] | str = PICK,
+    pick: Sequence[str] | str | None = None,
     rearticulate: bool = True,
     velocities: bool = False,
+    layout: Layout = BAND,
 ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """States of a song.
 
@@ -193,19 +196,21 @@ def encode(
     ----------
     notes : (k, 5) int
         As in `Band.notes`; in any order. What lies beyond `steps` is cut off.
-    pick : of each track, or of all: lowest, highest or loudest of the notes that sound at a step
+    pick : of each track, or of all: lowest, highest or loudest of the notes that sound at a step; the layout's if not
+        given
     rearticulate : bool
         A note struck again on the pitch before is written as the pitch. False: as hold, which is published.
     velocities : bool
-        Also give (steps, 4) uint8, the velocity of the chosen note at every step that is a pitch, else 0.
+        Also give (steps, tracks) uint8, the velocity of the chosen note at every step that is a pitch, else 0.
 
     Returns
     -------
-    np.ndarray, shape=(steps, 4), uint8
+    np.ndarray, shape=(steps, tracks), uint8
     """
-    pick = (pick,) * 4 if isinstance(pick, str) else tuple(pick)
-    if len(pick) != len(TRACKS) or set(pick) - set(PICKS):
-        raise ParameterError(f"of each of the four tracks is picked one of {', '.join(PICKS)}, not {pick}")
+    count = len(layout)
+    pick = (pick,) * count if isinstance(pick, str) else tuple(layout.pick if pick is None else pick)
+    if len(pick) != count or set(pick) - set(PICKS):
+        raise ParameterError(f"of each of the {count} tracks is picked one of {', '.join(PICKS)}, not {pick}")
     notes = np.asarray(notes, dtype=np.int64).reshape(-1, 5)
     begin = np.maximum(notes[:, 0], 0)
     many = np.maximum(np.minimum(notes[:, 0] + np.maximum(notes[:, 1], 1), steps) - begin, 0)
@@ -217,9 +222,9 @@ def encode(
     rank = np.choose(how, [127 - pitch, pitch, 128 * velocity + pitch])
     # one number whose maximum decides: rank, whether it is struck here, velocity, pitch
     number = (((rank << 1) | struck) << 14) | (velocity << 7) | pitch
-    cells = np.full(steps * len(TRACKS), -1, dtype=np.int64)
-    np.maximum.at(cells, step * len(TRACKS) + track, number)
-    cells = cells.reshape(steps, len(TRACKS))
+    cells = np.full(steps * count, -1, dtype=np.int64)
+    np.maximum.at(cells, step * count + track, number)
+    cells = cells.reshape(steps, count)
     sounding = np.where(cells >= 0, cells & 127, SILENT).astype(np.uint8)
     attack = (cells >= 0) & ((cells >> 14) & 1 == 1)
     states = held(sounding, attack=attack if rearticulate else None)
@@ -229,7 +234,7 @@ def encode(
 
 
 def held(sounding: np.ndarray, *, attack: np.ndarray | None = None) -> np.ndarray:
-    """(..., T, 4) states with hold, from what sounds at each step (0..128); `attack` bool: a note is struck here."""
+    """(..., T, tracks) states with hold, from what sounds at each step (0..128); `attack` bool: a note begins here."""
     states = np.array(sounding, dtype=np.uint8)
     same = sounding[..., 1:, :] == sounding[..., :-1, :]
     if attack is not None:
@@ -239,7 +244,7 @@ def held(sounding: np.ndarray, *, attack: np.ndarray | None = None) -> np.ndarra
 
 
 def expanded(states: np.ndarray) -> np.ndarray:
-    """(..., T, 4) uint8, 0..128: what sounds at each step. Hold at the first step is silent."""
+    """(..., T, tracks) uint8, 0..128: what sounds at each step. Hold at the first step is silent."""
     states = np.asarray(states)
     told = states != HOLD
     place = np.arange(states.shape[-2])[:, None]
@@ -249,10 +254,10 @@ def expanded(states: np.ndarray) -> np.ndarray:
 
 
 def notes_of(states: np.ndarray, *, velocity: int | np.ndarray = 80) -> np.ndarray:
-    """Notes of states (T, 4): (k, 5) int as in `Band.notes`; `velocity` one, or (T, 4)."""
+    """Notes of states (T, tracks): (k, 5) int as in `Band.notes`; `velocity` one, or (T, tracks)."""
     states = np.asarray(states)
-    if states.ndim != 2 or states.shape[1] != len(TRACKS):
-        raise ParameterError(f"states are (steps, {len(TRACKS)}), not {states.shape}")
+    if states.ndim != 2:
+        raise ParameterError(f"states are (steps, tracks), not {states.shape}")
     velocity = np.broadcast_to(velocity, states.shape)
     track, step = np.nonzero((states != HOLD).T)  # by track, then time
     state = states[step, track]
@@ -265,13 +270,13 @@ def notes_of(states: np.ndarray, *, velocity: int | np.ndarray = 80) -> np.ndarr
 
 
 def windows(states: np.ndarray, starts: Sequence[int] | np.ndarray, *, steps: int, compat: bool = False) -> np.ndarray:
-    """(w, steps, 4) uint8: windows of a song's states (T, 4); beyond its end all is silent.
+    """(w, steps, tracks) uint8: windows of a song's states (T, tracks); beyond its end all is silent.
 
     The first step of each says what sounds there. `compat` takes back what `rearticulate` told.
     """
     starts = np.asarray(starts, dtype=np.int64).reshape(-1)
     beyond = max(int(starts.max(initial=0)) + steps - len(states), 0)
-    end = np.full((beyond, len(TRACKS)), HOLD, dtype=np.uint8)
+    end = np.full((beyond, states.shape[1]), HOLD, dtype=np.uint8)
     end[:1] = SILENT
     states = np.concatenate([states, end])
     sounding = expanded(states)
@@ -282,11 +287,11 @@ def windows(states: np.ndarray, starts: Sequence[int] | np.ndarray, *, steps: in
     return found
 
 
-def transposed(states: np.ndarray, semitones) -> np.ndarray:
-    """States (..., T, 4) by `semitones` (one, or one per window) higher; drums stay, and what leaves 0..127 comes back
-    by an octave."""
+def transposed(states: np.ndarray, semitones, *, layout: Layout = BAND) -> np.ndarray:
+    """States (..., T, tracks) by `semitones` (one, or one per window) higher; drums stay, and what leaves 0..127 comes
+    back by an octave."""
     shift = np.asarray(semitones)
-    shift = shift.reshape(shift.shape + (1,) * (np.ndim(states) - shift.ndim)) * (np.arange(len(TRACKS)) != DRUMS)
+    shift = shift.reshape(shift.shape + (1,) * (np.ndim(states) - shift.ndim)) * layout.pitched
     pitch = np.asarray(states).astype(np.int64) + shift
     pitch = np.where(pitch < 0, pitch % 12, np.where(pitch > 127, 116 + (pitch - 116) % 12, pitch))
     return np.where(np.asarray(states) < SILENT, pitch, states).astype(np.uint8)
@@ -296,17 +301,26 @@ def transposed(states: np.ndarray, semitones) -> np.ndarray:
 
 
 def longest_silence(sounding: np.ndarray) -> np.ndarray:
-    """(..., 4) steps: the longest silence of each track of `sounding` (..., T, 4), see `expanded`."""
+    """(..., tracks) steps: the longest silence of each track of `sounding` (..., T, tracks), see `expanded`."""
     place = np.arange(1, sounding.shape[-2] + 1)[:, None]
     heard = np.maximum.accumulate(np.where(np.asarray(sounding) != SILENT, place, 0), axis=-2)
     return (place - heard).max(axis=-2)
 
 
-def accepted(sounding: np.ndarray, *, max_silent: int = MAX_SILENT["ours"], optional: Sequence[int] = ()) -> np.ndarray:
+def accepted(
+    sounding: np.ndarray,
+    *,
+    max_silent: int = MAX_SILENT["ours"],
+    optional: Sequence[int] = (),
+    layout: Layout = BAND,
+) -> np.ndarray:
     """(...,) bool: windows in which no track is silent for longer than `max_silent` steps.
 
-    The paper allows a bar (16), the program less (15). Tracks of `optional` may also be silent throughout.
+    The paper allows a bar (16), the program less (15). Tracks of `optional` may also be silent throughout. Where all
+    tracks are one instrument, only the silence of all together counts.
     """
+    if layout.together:
+        return longest_silence(sounding.min(axis=-1, keepdims=True))[..., 0] <= max_silent
     silence = longest_silence(sounding)
     good = silence <= max_silent
     for track in optional:
@@ -314,13 +328,13 @@ def accepted(sounding: np.ndarray, *, max_silent: int = MAX_SILENT["ours"], opti
     return good.all(axis=-1)
 
 
-def digest(states: np.ndarray) -> str:
+def digest(states: np.ndarray, *, layout: Layout = BAND) -> str:
     """A name for the content of a song's states, whatever key it is in: two files with one digest are one song.
 
-    Pitches of the three pitched tracks count from the lowest one.
+    Pitches of all pitched tracks count from the lowest one.
     """
     states = np.asarray(states)
-    pitched = (states < SILENT) & (np.arange(len(TRACKS)) != DRUMS)
+    pitched = (states < SILENT) & layout.pitched
     lowest = int(states[pitched].min()) if pitched.any() else 0
     content = np.where(pitched, states.astype(np.int16) - lowest, states).astype(np.int16)
     return hashlib.sha1(np.ascontiguousarray(content).tobytes()).hexdigest()

@@ -74,8 +74,8 @@ class LatentRecipe:
     """A note that is struck again is hold, as published."""
     max_silent: int = 16
     """Steps that a track may be silent in a window; 15: the program."""
-    optional: tuple[int, ...] = (3,)
-    """Tracks that may be silent throughout: 3 is strings; published: none."""
+    optional: tuple[int, ...] = (0, 3)
+    """Tracks that may be silent throughout: drums and strings; published: none."""
     even: bool = True
     """Every tag is drawn equally often, in it every song; else every window."""
     licences: tuple[str, ...] = ("free", "NC", "unclear")
@@ -136,9 +136,10 @@ def prior_of(recipe: LatentRecipe, tags: int) -> Gaussian | Flower:
 
 
 def new_network(recipe: LatentRecipe, prior: Gaussian | Flower) -> MusAE:
-    """The network of a recipe; its critic is told the components of the prior."""
+    """The network of a recipe; its critic is told the components of the prior, its codes are in units of it."""
     torch.manual_seed(recipe.loop.seed)
-    return MusAE(replace(recipe.network, tags=prior.components))
+    unit = float(prior.deviations()[-1]) if recipe.whitened else recipe.network.unit
+    return MusAE(replace(recipe.network, tags=prior.components, unit=round(unit, 6)))
 
 
 def optimizers(recipe: LatentRecipe) -> Callable[[MusAE, LoopConfig], list[torch.optim.Optimizer]]:
@@ -173,7 +174,7 @@ def rate(recipe: LatentRecipe) -> Callable[[int, LoopConfig], float]:
 class Game:
     """The losses of one step, which `fit` minimises in order: autoencoder, then the critic `critics` times.
 
-    Batches: `states` (B, T, 4) int64, `component` (B,) int64, `step` () and, with attributes, `attributes` (B, k).
+    Batches: `states` (B, T, tracks) int64, `component` (B,) int64, `step` () and, with attributes, `attributes` (B, k).
     From the first loss to the others it holds the codes just made, detached.
     """
 
@@ -205,7 +206,7 @@ class Game:
         sigma = deviation(s)
         z = mean + sigma * torch.randn_like(sigma)
         self.codes = z.detach()
-        terms = reconstruction(network("decoder", z), batch["states"])
+        terms = reconstruction(network("decoder", z), batch["states"], layout=r.network.rows)
         beta = beta_at(int(batch["step"]), schedule=r.beta, steps=r.loop.steps, most=r.beta_most, rise=r.beta_rise)
         score = network("critic", self.seen(z, batch["component"]), batch["component"])
         terms["adversarial"] = beta * encoder_loss(score)
@@ -225,5 +226,8 @@ class Game:
         def judged(z: Tensor) -> Tensor:
             return network("critic", z, component)
 
+        def bare(z: Tensor) -> Tensor:  # gradients of gradients, in full precision: not through the loop's wrapper
+            return self.network("critic", z, component)
+
         gap = critic_loss(judged(made), judged(prior))
-        return {"critic": gap, "penalty": PENALTY * gradient_penalty(judged, prior, made)}
+        return {"critic": gap, "penalty": PENALTY * gradient_penalty(bare, prior, made)}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spartito.errors import ParameterError
 from spartito.evaluation.latent import mean_of_tracks, reconstruction
 from spartito.models.musae import MusAE, deviation
 from spartito.models.musae_prior import Flower, Gaussian, circular_order, cooccurrence, similarity
@@ -68,7 +69,7 @@ class LatentData:
         found = {"states": torch.from_numpy(states.astype(np.int64)), "component": torch.from_numpy(component)}
         k = recipe.network.attributes
         if k:
-            values = self.scale.to_normal(attributes(states))[:, :k]
+            values = self.scale.to_normal(attributes(states, layout=self.bands.layout))[:, :k]
             found["attributes"] = torch.from_numpy(values.astype(np.float32))
         return found
 
@@ -80,11 +81,14 @@ def windows_of(bands: Bands, recipe: LatentRecipe) -> np.ndarray:
 
 def prepare(bands: Bands, recipe: LatentRecipe) -> LatentData:
     """Windows, their chances, the order of tags and the scale of attributes, from the bands to learn from."""
+    if bands.layout != recipe.network.rows:
+        raise ParameterError(f"the store holds a {bands.layout.name}, the network is of a {recipe.network.layout}")
     windows = windows_of(bands, recipe)
     chances = bands.chances(windows) if recipe.even else np.full(len(windows), 1 / max(len(windows), 1))
     random = np.random.default_rng(recipe.loop.seed)
     some = windows[np.sort(random.permutation(len(windows))[:SAMPLE])]
-    values = attributes(bands.states_of(some, bars=recipe.network.bars, compat=recipe.compat))
+    states = bands.states_of(some, bars=recipe.network.bars, compat=recipe.compat)
+    values = attributes(states, layout=bands.layout)
     scale = NormalScale.of(values)
     return LatentData(bands, windows, chances, order_of_tags(bands, some, scale.to_normal(values)), scale)
 
@@ -130,16 +134,16 @@ def make_validation(
             sampled.append(network.decoder(z).argmax(dim=-1).cpu().numpy())
             codes.append(prior.whitened(z, batch["component"][rows].to(device)).cpu().numpy())
             sigmas.append(sigma.mean().item())
-        figures = reconstruction(truth, np.concatenate(made))
+        figures = reconstruction(truth, np.concatenate(made), layout=bands.layout)
         white = np.concatenate(codes)
         normal = np.random.default_rng(1).standard_normal(white.shape)
         return {
             "accuracy": mean_of_tracks(figures),
-            "accuracy_sampled": mean_of_tracks(reconstruction(truth, np.concatenate(sampled))),
+            "accuracy_sampled": mean_of_tracks(reconstruction(truth, np.concatenate(sampled), layout=bands.layout)),
             "hold_baseline": figures["all"]["hold_baseline"],
             "onset_accuracy": figures["all"]["onset_accuracy"],
             "note_f1": figures["all"]["note_f1"],
-            **{f"onset_{name}": figures[name]["onset_accuracy"] for name in ("drums", "bass", "guitar", "strings")},
+            **{f"onset_{name}": figures[name]["onset_accuracy"] for name in bands.layout.tracks},
             "sigma": float(np.mean(sigmas)),
             "code_mean": float(np.abs(white.mean(axis=0)).mean()),
             "code_deviation": float(white.std(axis=0).mean()),

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spartito.errors import ParameterError
-from spartito.notes.four_tracks import TRACKS
+from spartito.notes.layouts import BAND, Layout
 
 __all__ = ["attribute_loss", "beta_at", "critic_loss", "encoder_loss", "gradient_penalty", "rate_at", "reconstruction"]
 
@@ -28,13 +28,13 @@ DECAY = 1e-4  # of the learning rate, per update, published
 SCHEDULES = ("linear", "paper", "program", "program-gaussian", "first")
 
 
-def reconstruction(logits: Tensor, states: Tensor) -> dict[str, Tensor]:
+def reconstruction(logits: Tensor, states: Tensor, *, layout: Layout = BAND) -> dict[str, Tensor]:
     """Cross-entropy of each track, mean over windows and steps, in nats; their sum is minimised.
 
-    `logits` (B, T, 4, 130), `states` (B, T, 4) int64.
+    `logits` (B, T, tracks, 130), `states` (B, T, tracks) int64.
     """
     cost = F.cross_entropy(logits.float().movedim(-1, 1), states, reduction="none").mean(dim=(0, 1))
-    return dict(zip(TRACKS, cost))
+    return dict(zip(layout.tracks, cost))
 
 
 def critic_loss(made: Tensor, prior: Tensor) -> Tensor:

@@ -14,12 +14,13 @@ Files
     `STORE/<split>/<set>.npz`: `states` and `velocity` (N, 4) uint8; `piece` (bands + 1,) offsets; `names`, `songs`
     (bands,); `tags` (bands, tags) bool and `tag_names`; `licences` (bands,); `tempo` (bands,) quarter notes per minute;
     `regions` (r, 3): band, first step, step behind the last, of stretches in 4/4. A song may give several bands.
+    `layout`, a name of `notes/layouts.py`, band where it is missing; a store holds one layout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
@@ -45,6 +46,7 @@ from spartito.notes.four_tracks import (
     held,
     transposed,
 )
+from spartito.notes.layouts import BAND, Layout, layout_of
 from spartito.notes.notes import Notes
 from spartito.training.data.genre_store import bar_regions, tick_bars
 from spartito.training.data.splits import TEST, VALIDATION, tenth_of
@@ -59,8 +61,8 @@ COMBINATIONS = 4  # bands that one song may give
 class BandPiece:
     """One band of a song.
 
-    `states`, `velocity` (T, 4) uint8; `regions` (r, 2) steps of 4/4; `song` is what is never in two splits; `tags` are
-    words; `licence` is free, NC or unclear.
+    `states`, `velocity` (T, tracks) uint8; `regions` (r, 2) steps of 4/4; `song` is what is never in two splits; `tags`
+    are words; `licence` is free, NC or unclear.
     """
 
     name: str
@@ -173,6 +175,7 @@ def write_bands(
     *,
     split: Callable[[str], str] = split_of_song,
     tags: Sequence[str] | None = None,
+    layout: Layout = BAND,
 ) -> dict[str, int]:
     """Write a set into its splits, in place of what was there of it; how many bands went to each.
 
@@ -182,7 +185,11 @@ def write_bands(
     found: dict[str, list[BandPiece]] = {s: [] for s in SPLITS}
     seen: dict[str, str] = {}
     for piece in pieces:
-        mark = digest(piece.states)
+        if piece.states.shape[1] != len(layout):
+            raise ParameterError(
+                f"{piece.name} has {piece.states.shape[1]} tracks, not the {len(layout)} of a {layout.name}"
+            )
+        mark = digest(piece.states, layout=layout)
         if mark not in seen and len(piece.regions):
             seen[mark] = piece.name
             found[split(piece.song)].append(piece)
@@ -199,7 +206,7 @@ def write_bands(
             path.unlink(missing_ok=True)
             continue
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **_columns(of, tags))
+            np.savez_compressed(file, layout=np.array(layout.name), **_columns(of, tags))
     return {s: len(of) for s, of in found.items()}
 
 
@@ -260,10 +267,14 @@ class Bands:
     tempo: np.ndarray
     regions: np.ndarray
     sets: np.ndarray
+    layout: Layout = BAND
 
     @classmethod
     def of(cls, contents: Sequence[dict[str, np.ndarray]]) -> Bands:
         """From the arrays of several files; tags are joined by name."""
+        layouts = {str(c.get("layout", BAND.name)) for c in contents}
+        if len(layouts) > 1:
+            raise ParameterError(f"a store holds one layout, not {' and '.join(sorted(layouts))}")
         names = list(dict.fromkeys(str(t) for c in contents for t in c["tag_names"]))
         counts = [len(c["names"]) for c in contents]
         before = np.cumsum([0, *counts])
@@ -280,6 +291,7 @@ class Bands:
             tag_names=np.array(names),
             regions=np.concatenate(regions),
             sets=np.repeat(np.concatenate([c["sets"] for c in contents]), counts),
+            layout=layout_of(layouts.pop()),
             **{name: np.concatenate([c[name] for c in contents]) for name in same},
         )
 
@@ -300,17 +312,25 @@ class Bands:
             piece=np.concatenate([[0], np.cumsum(sizes[chosen])]),
             tag_names=self.tag_names,
             regions=regions,
+            layout=self.layout,
             **{name: getattr(self, name)[chosen] for name in rows},
         )
 
+    def with_tags(self, names: Sequence[str]) -> Bands:
+        """The same bands with these tags, in this order; what they do not have of them is no tag of theirs."""
+        found = {str(t): column for t, column in zip(self.tag_names, self.tags.T)}
+        none = np.zeros(len(self), dtype=bool)
+        tags = np.array([found.get(str(t), none) for t in names], dtype=bool).reshape(len(names), len(self)).T
+        return replace(self, tags=tags, tag_names=np.array([str(t) for t in names], dtype=np.str_))
+
     @cached_property
     def sounding(self) -> np.ndarray:
-        """(N, 4) uint8, 0..128: what sounds at each step."""
+        """(N, tracks) uint8, 0..128: what sounds at each step."""
         return np.concatenate([expanded(self.states[a:b]) for a, b in zip(self.piece, self.piece[1:])])
 
     @cached_property
     def compat_states(self) -> np.ndarray:
-        """(N, 4) states in which a note struck again is hold."""
+        """(N, tracks) states in which a note struck again is hold."""
         return np.concatenate([held(self.sounding[a:b]) for a, b in zip(self.piece, self.piece[1:])])
 
     def windows(
@@ -333,7 +353,7 @@ class Bands:
             if not len(starts):
                 continue
             cells = self.piece[number] + starts[:, None] + place
-            good = accepted(self.sounding[cells], max_silent=max_silent, optional=optional)
+            good = accepted(self.sounding[cells], max_silent=max_silent, optional=optional, layout=self.layout)
             if unique and good.any():
                 good = np.flatnonzero(good)
                 _, kept = np.unique(self.states[cells[good]].reshape(len(good), -1), axis=0, return_index=True)
@@ -342,11 +362,11 @@ class Bands:
         return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
 
     def states_of(self, windows: np.ndarray, *, bars: int = 2, transpose=0, compat: bool = False) -> np.ndarray:
-        """(w, steps, 4) uint8: states of windows, in another key if wanted ((w,) semitones or one)."""
+        """(w, steps, tracks) uint8: states of windows, in another key if wanted ((w,) semitones or one)."""
         begin = self.piece[windows[:, 0]] + windows[:, 1]
         states = (self.compat_states if compat else self.states)[begin[:, None] + np.arange(BAR * bars)]
         states[:, 0] = self.sounding[begin]
-        return transposed(states, transpose)
+        return transposed(states, transpose, layout=self.layout)
 
     def draw_tags(self, windows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(w,) int: of each window one of its song's tags, drawn evenly; the number of tags where there is none."""
