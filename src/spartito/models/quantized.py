@@ -8,7 +8,7 @@ Job
 Method
     Symmetric: the scale of a row is its largest weight, by amount, over 127, rounded upwards, so that no weight is
     wrong by more than half a scale. One scale per row suits LSTMs and linear layers, where a row is what one unit
-    listens to.
+    listens to. What is quantized twice stays as it is.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def quantized(state: dict[str, Tensor], names: Collection[str]) -> dict[str, Ten
             out[name] = value.half()
             continue
         value = value.float()
-        scale = value.abs().amax(dim=1) / LARGEST
-        scale = (scale + HALF_STEP * scale.clamp(min=LEAST)).half()
+        exact = value.abs().amax(dim=1) / LARGEST
+        scale = exact.half()
+        scale = scale.where(scale.float() >= exact, (exact + HALF_STEP * exact.clamp(min=LEAST)).half())
         steps = value / scale.float().clamp(min=HALF_STEP * LEAST)[:, None]  # a row of nothing has the scale 0
         out[name] = steps.round().clamp(-LARGEST, LARGEST).char()
         out[name + SCALE] = scale
