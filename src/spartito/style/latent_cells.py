@@ -165,6 +165,7 @@ def mixed(
     share: np.ndarray,
     *,
     layout: Layout,
+    free: np.ndarray | None = None,
     harmony: np.ndarray | None = None,
     pull: float = PULL,
     temperature: float = 0.0,
@@ -172,7 +173,8 @@ def mixed(
 ) -> np.ndarray:
     """States (T, V) on the way from `first` to `second`, (T, V) each, as far as `share` (T,), 0..1, says.
 
-    `between` are the expectations from codes between theirs; the rest as in `edited`.
+    `between` are the expectations from codes between theirs; cells that are not `free` are silent between the two; the
+    rest as in `edited`.
     """
     rng = np.random.default_rng(seed)
     share = np.broadcast_to(share, len(first)).astype(np.float64)[:, None]
@@ -186,7 +188,8 @@ def mixed(
         pitch[t, v, states[t, v]] += strength[t, 0]
     rests = np.where(share < 0.5, kinds(first), kinds(second)) == QUIET
     kind = _best(score, temperature, rng)
-    found = _states(kind, _best(pitch, temperature, rng), rests=rests, goes_on=between.goes_on, free=None)
+    kind = np.where(free, kind, QUIET) if free is not None else kind
+    found = _states(kind, _best(pitch, temperature, rng), rests=rests, goes_on=between.goes_on, free=free)
     found = np.where(share <= 0, first, found)
     return np.where(share >= 1, second, found).astype(np.uint8)
 

@@ -31,7 +31,16 @@ from spartito.notes.layouts import Layout
 from spartito.notes.notes import NOTE_DTYPE, Notes
 from spartito.style.latent_song import LatentSong
 
-__all__ = ["Segments", "locked_whole", "place_velocities", "rewritten", "segments_of", "usual_places"]
+__all__ = [
+    "Segments",
+    "locked_whole",
+    "place_velocities",
+    "rewritten",
+    "segments_among",
+    "segments_of",
+    "stretches",
+    "usual_places",
+]
 
 NEAR = 2  # steps: an eighth, by which a note may move and still be the same
 SHORTEST = 0.02  # seconds; what a note keeps when the next stroke of its key comes at once
@@ -74,7 +83,7 @@ class Segments:
         return len(self.start)
 
 
-def _stretches(states: np.ndarray) -> np.ndarray:
+def stretches(states: np.ndarray) -> np.ndarray:
     """(n, 4): start, length, pitch, voice; by voice, then time."""
     table = notes_of(states)
     return table[np.lexsort((table[:, 0], table[:, 4]))][:, [0, 1, 2, 4]]
@@ -82,11 +91,19 @@ def _stretches(states: np.ndarray) -> np.ndarray:
 
 def segments_of(song: LatentSong) -> Segments:
     """The segments of a song's states, with leaders and followers."""
-    start, length, pitch, voice = _stretches(song.states).T
-    size = song.steps + 1
-    cell, _, key, _, row_voice = song.band.notes.T
-    cell = cell + song.lead
-    instrument = song.notes.array["track"][song.band.rows].astype(np.int64)
+    cells = song.band.notes + np.array([song.lead, 0, 0, 0, 0])
+    return segments_among(song.states, cells, song.notes.array["track"][song.band.rows])
+
+
+def segments_among(states: np.ndarray, cells: np.ndarray, instrument: np.ndarray) -> Segments:
+    """Segments of states (T, V), among notes `cells` (k, 5) as in `Band.notes` but counted in cells.
+
+    `instrument` (k,) int: notes follow a leader of the same.
+    """
+    start, length, pitch, voice = stretches(states).T
+    size = len(states) + 1
+    cell, _, key, _, row_voice = cells.T
+    instrument = np.asarray(instrument, dtype=np.int64)
     order = voice * size + start
     inside = np.searchsorted(order, row_voice * size + cell, side="right") - 1
     held = np.maximum(inside, 0)
@@ -99,17 +116,19 @@ def segments_of(song: LatentSong) -> Segments:
     rank = np.lexsort((cell, key, row_voice))
     sorted_ = ((row_voice * 128 + key) * size + cell)[rank]
     last = np.searchsorted(sorted_, (voice * 128 + pitch) * size + start, side="right") - 1
-    leader = np.where(last >= 0, rank[np.maximum(last, 0)], -1)
-    same = (leader >= 0) & (row_voice[leader] == voice) & (key[leader] == pitch)
+    leader = rank[np.maximum(last, 0)] if len(rank) else np.full(len(start), -1)
+    same = (last >= 0) & (row_voice[leader] == voice) & (key[leader] == pitch) if len(rank) else leader >= 0
     leader = np.where(same, leader, -1)
-    struck = (leader >= 0) & (cell[leader] == start)
-    follows = found & (leader[held] >= 0) & (instrument[leader[held]] == instrument)
+    struck = (leader >= 0) & (cell[leader] == start) if len(rank) else leader >= 0
+    follows = found & (leader[held] >= 0)
+    if len(rank):
+        follows &= instrument[leader[held]] == instrument
     return Segments(start, length, pitch, voice, leader, struck, np.where(leads | follows, of_row, -1))
 
 
 def locked_whole(song: LatentSong, locked: np.ndarray) -> np.ndarray:
     """(T, V) bool: `locked` cells, and all other cells of the segments that they belong to."""
-    start, length, _, voice = _stretches(song.states).T
+    start, length, _, voice = stretches(song.states).T
     sums = np.concatenate([np.zeros((1, locked.shape[1]), dtype=np.int64), np.cumsum(locked, axis=0)])
     touched = sums[start + length, voice] > sums[start, voice]
     change = np.zeros((song.steps + 1, locked.shape[1]), dtype=np.int64)
@@ -163,7 +182,7 @@ def rewritten(
     `locked` (T, V) bool: cells whose notes nothing touches. `usual` (V, 16): velocities where the song has none.
     """
     own = segments_of(song)
-    start, length, pitch, voice = _stretches(states).T
+    start, length, pitch, voice = stretches(states).T
     match = _matched(own, start, pitch, voice, song.layout)  # (b,) segment of the source that each new one is, or -1
     known = match >= 0
     back = np.full(len(own) + 1, -1)  # (n + 1,) the new segment of each; the last for rows without a segment
