@@ -8,6 +8,7 @@
     spartito.save_audio(spartito.synthesize(notes), "song.wav")
     played = spartito.transcribe("recital.flac")       # Notes: what a pianist played
     jazz = spartito.restyle(played, to="jazz")         # Notes: the same in another genre
+    steps = spartito.blend("a.mid", "b.mid", steps=8)  # Notes: from one song to another
 
 Everything listed in `__all__` is the public face. A name is imported when it is first used, so that
 `import spartito` costs next to nothing and no package is needed before the work that needs it.
@@ -30,8 +31,10 @@ _HOME = {  # public name -> module it lives in
     "SpartitoError": "spartito.errors",
     "Track": "spartito.notes.notes",
     "analyze": "spartito.analysis.analyze",
+    "blend": "spartito.style.latent",
     "convert_checkpoint": "spartito.models.convert",
     "cover": "spartito.arrangement",
+    "edit": "spartito.style.latent",
     "estimate_beats": "spartito.analysis.beats",
     "evaluate": "spartito.evaluation.tasks",
     "evaluate_folders": "spartito.evaluation.folders",
@@ -53,6 +56,7 @@ _HOME = {  # public name -> module it lives in
     "read_csv": "spartito.notes.table",
     "read_midi": "spartito.notes.midi",
     "restyle": "spartito.style.transfer",
+    "sample": "spartito.style.latent",
     "save_audio": "spartito.audio.io",
     "separate": "spartito.analysis.separation",
     "simplify": "spartito.notes.simplify",
@@ -77,8 +81,10 @@ __all__ = [
     "Track",
     "__version__",
     "analyze",
+    "blend",
     "convert_checkpoint",
     "cover",
+    "edit",
     "estimate_beats",
     "evaluate",
     "evaluate_folders",
@@ -100,6 +106,7 @@ __all__ = [
     "read_csv",
     "read_midi",
     "restyle",
+    "sample",
     "save_audio",
     "separate",
     "simplify",
@@ -142,6 +149,7 @@ if TYPE_CHECKING:  # what an editor reads; nothing of it runs
     from spartito.render.synthesize import synthesize
     from spartito.score.build import to_score
     from spartito.score.score import Score, load_score
+    from spartito.style.latent import blend, edit, sample
     from spartito.style.transfer import restyle
     from spartito.transcription import transcribe
 

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from spartito.cli_blend import blend, edit, sample
 from spartito.cli_evaluate import evaluate_app
 from spartito.cli_songs import analyze, cover, separate
 from spartito.cli_style import restyle
@@ -82,7 +83,7 @@ class HighNotes(str, Enum):
 
 # -- work on files ------------------------------------------------------------------------------------------
 
-for _command in (cover, restyle, analyze, separate):
+for _command in (cover, restyle, blend, sample, edit, analyze, separate):
     app.command()(_command)
 
 

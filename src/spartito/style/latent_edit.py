@@ -197,7 +197,7 @@ def _differences(model, song, codes, wish, locked, settings, progress) -> tuple[
         return states
 
     strength = _window_share(song, codes, ~locked)
-    if not settings.calibrate:
+    if not settings.calibrate or model.scale is None:
         return one(moved(model, codes.z, wish, strength=strength)), {}
     z, report = calibrated(model, song, codes, wish, render, strength=strength)
     return one(z), {"sliders": report}

@@ -30,7 +30,7 @@ from spartito.notes.notes import Notes
 from spartito.style.latent_cells import drawn
 from spartito.style.latent_play import played
 
-__all__ = ["SampleSettings", "Sampled", "drawn_codes", "model_for", "sample_pieces"]
+__all__ = ["SampleSettings", "Sampled", "drawn_codes", "known_shares", "model_for", "sample_pieces"]
 
 LONG = 8  # bars from which the model of sixteen bars is taken for bands
 MOST_BARS = 256
@@ -114,7 +114,7 @@ def sample_pieces(model, settings: SampleSettings, *, progress: Callable[[float]
 
     Raises ParameterError for a genre that the model does not know, NotesError when all draws of a piece are empty.
     """
-    shares = _known(model, settings.genre)
+    shares = known_shares(model, settings.genre)
     pieces = []
     for number in range(settings.count):
         pieces.append(_one(model, settings, shares, settings.seed + number))
@@ -123,7 +123,7 @@ def sample_pieces(model, settings: SampleSettings, *, progress: Callable[[float]
     return pieces
 
 
-def _known(model, genre: Mapping[str, float]) -> dict[str, float]:
+def known_shares(model, genre: Mapping[str, float]) -> dict[str, float]:
     """Shares of tags, together 1."""
     if not genre:
         return {}
