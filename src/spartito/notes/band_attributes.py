@@ -27,7 +27,7 @@ from spartito.notes.four_tracks import BAR, HOLD, SILENT, expanded
 from spartito.notes.layouts import BAND, Layout
 from spartito.notes.phrases import STEPS_PER_BEAT
 
-__all__ = ["ATTRIBUTES", "NormalScale", "attributes", "chroma_similarity", "note_lengths"]
+__all__ = ["ATTRIBUTES", "NormalScale", "attributes", "chroma_similarity", "note_lengths", "syncopated"]
 
 ATTRIBUTES = ("density", "duration", "pitch_range", "pitch", "syncopation", "voices")
 MIDDLE = 60.0  # MIDI pitch of nothing
@@ -67,13 +67,13 @@ def attributes(states: np.ndarray, *, layout: Layout = BAND) -> np.ndarray:
             (lengths * pitched).sum(axis=(1, 2)) / np.maximum(notes, 1),
             np.where(pitches > 0, top - bottom, 0),
             np.where(pitches > 0, np.where(upper, pitch, 0).sum(axis=(1, 2)) / np.maximum(pitches, 1), MIDDLE),
-            (_syncopated(begins, layout) & pitched).sum(axis=(1, 2)) / np.maximum(notes, 1),
+            (syncopated(begins, layout) & pitched).sum(axis=(1, 2)) / np.maximum(notes, 1),
             (sounding[:, :, pitched] != SILENT).sum(axis=2).mean(axis=1),
         ]
     )
 
 
-def _syncopated(begins: np.ndarray, layout: Layout) -> np.ndarray:
+def syncopated(begins: np.ndarray, layout: Layout) -> np.ndarray:
     """(w, T, tracks) bool: a note begins off the beat, and none of its section on the beat that follows; the last beat
     has none."""
     steps = begins.shape[1]

@@ -22,6 +22,9 @@ def latent_data(
     pop909: Annotated[Path | None, typer.Option(help="POP909, to be given to bands.")] = None,
     wjazzd: Annotated[Path | None, typer.Option(help="The Weimar Jazz Database, its solos to get a band.")] = None,
     asap: Annotated[Path | None, typer.Option(help="ASAP, its scores to be given out to players.")] = None,
+    piano: Annotated[
+        Path | None, typer.Option(help="Store of `train genre-data`, to become voices of two hands, without bands.")
+    ] = None,
     lakh: Annotated[Path | None, typer.Option(help="LMD-matched.")] = None,
     terms: Annotated[
         Path | None, typer.Option(help="Genre words of --lakh: .csv or .json, or the folder of .h5 files.")
@@ -51,6 +54,7 @@ def latent_data(
         terms=terms,
         wjazzd=wjazzd,
         asap=asap,
+        piano=piano,
         licences=licence or LICENCES,
         names={folder: name for folder, _, name in pairs},
         bands=bands,

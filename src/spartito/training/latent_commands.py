@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from spartito.errors import ParameterError
 from spartito.models.export import write_config
 from spartito.training import musae as job
@@ -20,7 +18,9 @@ from spartito.training.data.grid_bands import asap_bands, wjazzd_bands
 from spartito.training.data.lakh import TAGS, lakh_bands, list_lakh, read_terms, top_terms
 from spartito.training.data.multitrack import LICENCES, multitrack_bands
 from spartito.training.data.orchestrated import orchestrated_bands, pop909_split
+from spartito.training.data.piano_voices import write_piano
 from spartito.training.loop import fit
+from spartito.training.musae_control import control_of
 
 __all__ = ["prepare_bands", "recipe_of", "train_latent"]
 
@@ -36,6 +36,7 @@ def prepare_bands(
     terms: Path | None = None,
     wjazzd: Path | None = None,
     asap: Path | None = None,
+    piano: Path | None = None,
     licences: Sequence[str] = LICENCES,
     names: Mapping[str, str] | None = None,
     bands: int = 2,
@@ -50,12 +51,20 @@ def prepare_bands(
     pop909, wjazzd : to be given to bands, `bands` times each song or solo
     lakh, terms : LMD-matched, and the words of the Million Song Dataset
     asap : its scores, to be given out to players
+    piano : a store of genres, whose pieces become voices of two hands: a store of its own, without bands
     licences : of the files in `folders`
     names : tags of `folders` that are not the name of the folder
     compat : songs are taken and coded as the published program does, except for the cap on bands of one song
     """
-    if all(given is None for given in (folders, pop909, lakh, wjazzd, asap)):
-        raise ParameterError("give at least one of --folders, --pop909, --wjazzd, --asap, --lakh")
+    sets = (folders, pop909, lakh, wjazzd, asap)
+    if all(given is None for given in (*sets, piano)):
+        raise ParameterError("give at least one of --folders, --pop909, --wjazzd, --asap, --lakh, --piano")
+    if piano is not None:
+        if any(given is not None for given in sets):
+            raise ParameterError("a store holds bands or a piano: --piano needs a store of its own")
+        for genre, counts in write_piano(store, piano).items():
+            report(f"{genre}: {counts}")
+        return table(store, bars=(2,))
     if lakh is not None and terms is None:
         raise ParameterError("--lakh needs --terms: the genre words of its songs")
     if folders is not None:
@@ -102,7 +111,8 @@ def train_latent(
     card : name, licence, data for `config.json`
     """
     output = Path(output)
-    data = musae_batches.prepare(open_bands(store, "train", sets=sets, licences=recipe.licences), recipe)
+    bands = open_bands(store, "train", sets=sets, licences=recipe.licences)
+    data = musae_batches.prepare(bands.with_tags(bands.tag_names[bands.tags.any(axis=0)]), recipe)
     if not len(data.windows):
         raise ParameterError(f"{store} holds no windows of {recipe.network.bars} bars for training")
     tags = [str(data.bands.tag_names[i]) for i in data.order]
@@ -133,9 +143,19 @@ def train_latent(
     write_config(described, output)
     held = _held_out(store, sets, recipe)
     validate = (
-        None if held is None else musae_batches.make_validation(_with_tags(held, data.bands), data, recipe, prior)
+        None
+        if held is None
+        else musae_batches.make_validation(held.with_tags(data.bands.tag_names), data, recipe, prior)
     )
-    game = job.Game(network, recipe, prior)
+    control = control_of(
+        recipe.control,
+        prior=prior,
+        scale=data.scale,
+        layout=bands.layout,
+        attributes=network.config.attributes,
+        tags=tags,
+    )
+    game = job.Game(network, recipe, prior, control=control)
     state = fit(
         network,
         loss=game.losses(),
@@ -158,10 +178,3 @@ def _held_out(store: Path, sets: Sequence[str] | None, recipe: job.LatentRecipe)
     except ParameterError:
         return None
     return found if len(musae_batches.windows_of(found, recipe)) else None
-
-
-def _with_tags(bands: Bands, like: Bands) -> Bands:
-    """`bands` with the tags of `like`, in their order; tags that `like` does not know are forgotten."""
-    names = bands.tag_names.tolist()
-    columns = [bands.tags[:, names.index(t)] if t in names else bands.tags[:, 0] & False for t in like.tag_names]
-    return replace(bands, tags=np.column_stack(columns), tag_names=like.tag_names)

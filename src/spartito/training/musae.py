@@ -29,6 +29,7 @@ from spartito.models.musae import MusAE, MusaeConfig, deviation
 from spartito.models.musae_prior import Flower, Gaussian
 from spartito.notes.band_attributes import ATTRIBUTES
 from spartito.training.loop import LoopConfig
+from spartito.training.musae_control import Control, ControlConfig
 from spartito.training.musae_losses import (
     PENALTY,
     attribute_loss,
@@ -36,6 +37,7 @@ from spartito.training.musae_losses import (
     critic_loss,
     encoder_loss,
     gradient_penalty,
+    moment_loss,
     rate_at,
     reconstruction,
 )
@@ -66,6 +68,8 @@ class LatentRecipe:
     """Of the critic, as part of the rate of the autoencoder."""
     critic_betas: tuple[float, float] = (0.5, 0.9)
     whitened: bool = True
+    moments: float = 1.0
+    """Weight of `musae_losses.moment_loss`; published: 0."""
     attribute: float = 1.0
     """Weight of the attribute loss; no effect when the network gives attributes no dimensions."""
     transpose: tuple[int, int] = (-5, 6)
@@ -80,6 +84,8 @@ class LatentRecipe:
     """Every tag is drawn equally often, in it every song; else every window."""
     licences: tuple[str, ...] = ("free", "NC", "unclear")
     """Kinds of licence to learn from."""
+    control: ControlConfig = field(default_factory=ControlConfig)
+    """Whether decoders must obey codes that were moved, see `musae_control.py`; off: not."""
 
     def __post_init__(self):
         if self.prior not in PRIORS:
@@ -107,6 +113,7 @@ def _published(network: str, *, batch: int, learning_rate: float, **fields) -> L
         critic_rate=1.0,
         critic_betas=(0.9, 0.999),
         whitened=False,
+        moments=0.0,
         attribute=0.0,
         compat=True,
         optional=(),
@@ -178,8 +185,10 @@ class Game:
     From the first loss to the others it holds the codes just made, detached.
     """
 
-    def __init__(self, network: MusAE, recipe: LatentRecipe, prior: Gaussian | Flower):
-        self.network, self.recipe, self.prior = network, recipe, prior
+    def __init__(
+        self, network: MusAE, recipe: LatentRecipe, prior: Gaussian | Flower, *, control: Control | None = None
+    ):
+        self.network, self.recipe, self.prior, self.control = network, recipe, prior, control
         self.codes: Tensor | None = None
         k = recipe.network.attributes
         self.dims = slice(2, 2 + k) if k and recipe.attribute > 0 else None
@@ -209,10 +218,16 @@ class Game:
         terms = reconstruction(network("decoder", z), batch["states"], layout=r.network.rows)
         beta = beta_at(int(batch["step"]), schedule=r.beta, steps=r.loop.steps, most=r.beta_most, rise=r.beta_rise)
         score = network("critic", self.seen(z, batch["component"]), batch["component"])
+        if r.moments:
+            white = self.prior.whitened(z, batch["component"])
+            terms["moments"] = r.moments * moment_loss(white)
         terms["adversarial"] = beta * encoder_loss(score)
         if self.dims is not None:
             spread = self.deviations.to(z.device)
             terms["attributes"] = r.attribute * attribute_loss(z[:, self.dims], batch["attributes"], deviation=spread)
+        if self.control is not None:
+            share = int(batch["step"]) / max(1, r.loop.steps)
+            terms |= self.control.terms(lambda moved: network("decoder", moved), z, batch, share=share)
         terms["_sigma"], terms["_beta"] = sigma.mean(), sigma.new_tensor(beta)
         return terms
 

@@ -1,0 +1,370 @@
+"""Do sliders and the genre knob of a latent space work? Measured on what is decoded, in songs it has never seen.
+
+Job
+    `control_table` moves the codes of windows along each slider and to each genre, decodes them, and says what came of
+    it; then it edits stretches of songs as `edit` does, with and without a look at the result. `lines_of` prints it.
+
+Figures of a slider (attributes in deviations, `NormalScale`, as `sliders.normal_numbers` has them)
+    rho          Spearman's correlation of the quantile that the dimension is set to and of the attribute measured, over
+                 all windows and quantiles; windows differ by themselves, so `within` is the mean of that of each window
+    slope        change of the attribute by a step, mean of one step up and one down
+    off_target   change of the other attributes by that step: |mean over windows|, mean over attributes and signs;
+                 `off_most` is that of the worst of them
+    off_windows  mean over windows of |change| of the others: what one window pays, accidents included
+    chroma       similarity of what sounds to the window decoded without a step, at one step up and one down
+    cells        share of cells that differ by such a step
+    In `songs` the same of edits as differences, 16 bars at a time: rho of the steps asked and reached, `slope` reached
+    by a step asked, `miss` |reached - asked|, `open_miss` without the loop, chroma and cells against the song itself.
+
+Figures of the genre knob: windows led to each other petal, only dimensions 0 and 1 changed
+    cells        share of cells that differ; below 0.02 the knob is dead
+    before, after   probability of the new genre by a judge that nothing has learnt from, of windows as decoded
+    up           share of windows whose probability rises; `taken`: that the judge takes for the new genre
+    success      share in which it rises and chroma stays at 0.6 or more
+
+Baseline
+    `vectors`: the way of A. Roberts et al., 'A hierarchical latent vector model' (MusicVAE, ICML 2018): no dimension
+    is reserved, and a slider adds the difference of the mean codes of windows with much and with little of an
+    attribute, so long that it is a step in the mean; a genre adds that of the mean codes of two genres.
+
+Accepted
+    rho 0.8 for density and duration, 0.6 for others; off_target 0.2; chroma 0.7 at one step (the project's figures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+import numpy as np
+
+from spartito.evaluation.controls import rank_correlation
+from spartito.models.musae_prior import Flower
+from spartito.notes.band_attributes import attributes, chroma_similarity
+from spartito.notes.four_tracks import BAR, notes_of
+from spartito.style.latent_cells import edited
+from spartito.style.latent_song import decode_song, encode_states, harmony_of
+from spartito.style.sliders import Wish, calibrated, moved, normal_numbers, slider_names
+
+__all__ = ["ACCEPTED", "control_table", "lines_of"]
+
+QUANTILES = (-2.0, -1.0, 0.0, 1.0, 2.0)  # deviations that a dimension is set to
+STEPS = (-2.0, -1.0, 1.0, 2.0)  # by which a code is moved
+ASKED = (-1.0, 1.0)  # of edits of songs
+COMBINED = {"density": 1.0, "duration": -0.5}
+ENDS = 0.675  # deviations: the upper and the lower quarter of windows make an attribute vector
+CONTENT = 0.6  # chroma similarity of a genre move that succeeds
+STRETCH = 16  # bars of a song that are edited
+ACCEPTED = {"density": 0.8, "duration": 0.8, "others": 0.6, "off_target": 0.2, "chroma": 0.7}
+
+Judge = Callable[[np.ndarray], np.ndarray]
+
+
+def control_table(
+    model,
+    bands,
+    *,
+    windows: int = 96,
+    songs: int = 6,
+    judge: Judge | None = None,
+    reference: np.ndarray | None = None,
+    asked: Sequence[float] = ASKED,
+    optional: Sequence[int] | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> dict:
+    """All figures above.
+
+    Parameters
+    ----------
+    model : as `open_latent` gives it
+    bands : songs that it has not learnt from (`training.data.band_store.Bands`)
+    windows, songs : how many are looked at, every tag as often, in it every song; 0 songs: none is edited
+    judge : states (w, T, V) -> probabilities (w, tags), in the order of `model.tags`
+    reference : (r, T, V) states of windows to make attribute vectors from; those of `bands` not looked at if not given
+    asked : slider steps of the edits of songs
+    optional : tracks that may be silent in a window; all if not given
+    """
+    random = np.random.default_rng(seed)
+    bands = bands.with_tags(model.tags) if model.tags else bands
+    optional = range(len(model.layout)) if optional is None else optional
+    rows = bands.windows(bars=model.bars, optional=optional)
+    order = random.choice(len(rows), min(len(rows), 10 * windows), replace=False, p=bands.chances(rows))
+    chosen, rest = rows[order[:windows]], rows[order[windows:]]
+    states = bands.states_of(chosen, bars=model.bars)
+    reference = bands.states_of(rest if len(rest) else chosen, bars=model.bars) if reference is None else reference
+    told = _Windows(model, states)
+    report: dict = {"windows": len(states), "layout": model.layout.name, "bars": model.bars}
+    names = slider_names(model)
+    learnt = np.asarray(model.encode(reference)[0], dtype=np.float64)
+    numbers = normal_numbers(model.scale, attributes(reference, layout=model.layout))[:, : len(names)]
+    report["sliders"] = {name: told.slider(i) for i, name in enumerate(names)}
+    report["vectors"] = {}
+    for i, name in enumerate(names):
+        vector = _vector(learnt, numbers[:, i])
+        if vector is not None:
+            report["vectors"][name] = told.slid(i, lambda s, v=vector: told.z + s * v)
+    if isinstance(model.prior, Flower) and model.prior.count > 1:
+        report["genre"] = told.genres(bands.tags[chosen[:, 0]], judge)
+        means = _genre_means(model, learnt, bands, rest, reference)
+        report["genre_vectors"] = told.genres(bands.tags[chosen[:, 0]], judge, means=means) if means is not None else {}
+    if songs and names:
+        stretches = _stretches(bands, model, songs, random)
+        report["songs"] = _songs(model, stretches, judge, asked, progress)
+    report["accepted"] = _accepted(report)
+    return report
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------
+
+
+class _Windows:
+    """Windows (w, T, V) with their codes and what comes of them as they are."""
+
+    def __init__(self, model, states: np.ndarray):
+        self.model, self.states = model, states
+        self.count = len(slider_names(model))
+        self.z = np.asarray(model.encode(states)[0], dtype=np.float64)
+        self.spread = model.prior.deviations()
+        self.base = likeliest(model, self.z)
+        self.numbers = self.measures(self.base)
+
+    def measures(self, states: np.ndarray) -> np.ndarray:
+        """(w, k) attributes in deviations."""
+        return normal_numbers(self.model.scale, attributes(states, layout=self.model.layout))[:, : self.count]
+
+    def slider(self, i: int) -> dict:
+        """Figures of the dimension that is to be attribute i."""
+        found = []
+        for quantile in QUANTILES:
+            z = self.z.copy()
+            z[:, 2 + i] = quantile * self.spread[2 + i]
+            found.append(self.measures(likeliest(self.model, z))[:, i])
+        set_, got = np.repeat(QUANTILES, len(self.z)), np.concatenate(found)
+        within = [rank_correlation(QUANTILES, one) for one in np.stack(found, axis=1)]
+        name = slider_names(self.model)[i]
+        figures = {"rho": rank_correlation(set_, got), "within": _mean(within)}
+        return figures | self.slid(i, lambda step: moved(self.model, self.z, Wish({name: step})))
+
+    def slid(self, i: int, shifted: Callable[[float], np.ndarray]) -> dict:
+        """Figures of a slider by what `shifted` (step -> codes) makes of the windows."""
+        change, chroma, cells = {}, [], []
+        for step in STEPS:
+            states = likeliest(self.model, shifted(step))
+            change[step] = self.measures(states) - self.numbers
+            if abs(step) == 1:
+                chroma.append(_mean(chroma_similarity(self.base, states, layout=self.model.layout)))
+                cells.append(float((states != self.base).mean()))
+        others = np.arange(self.count) != i
+        ones = [step * change[step] for step in (-1.0, 1.0)]
+        off = np.abs([c[:, others].mean(axis=0) for c in ones])
+        asked = np.repeat(STEPS, len(self.z))
+        got = np.concatenate([change[step][:, i] for step in STEPS])
+        return {
+            "rho_change": rank_correlation(asked, got),
+            "slope": float(np.mean([c[:, i].mean() for c in ones])),
+            "off_target": float(off.mean()) if others.any() else 0.0,
+            "off_most": float(off.mean(axis=0).max()) if others.any() else 0.0,
+            "off_windows": float(np.mean([np.abs(c[:, others]).mean() for c in ones])) if others.any() else 0.0,
+            "chroma": _mean(chroma),
+            "cells": _mean(cells),
+        }
+
+    def genres(self, tags: np.ndarray, judge: Judge | None, *, means: np.ndarray | None = None) -> dict:
+        """Figures of leading windows with tags (w, n) to every other petal; with `means` (n, N_z) by their vectors."""
+        own = np.where(tags.any(axis=1), tags.argmax(axis=1), -1)
+        before = judge(self.base) if judge else None
+        parts: dict[str, list] = {name: [] for name in ("cells", "chroma", "before", "after", "taken")}
+        for goal, tag in enumerate(self.model.tags):
+            rows = np.flatnonzero((own >= 0) & ~tags[:, goal])
+            if not len(rows) or (means is not None and not np.isfinite(means[goal]).all()):
+                continue
+            if means is None:
+                z = moved(self.model, self.z[rows], Wish(genre={str(tag): 1.0}))
+            else:
+                rows = rows[np.isfinite(means[own[rows]]).all(axis=1)]
+                z = self.z[rows] + means[goal] - means[own[rows]]
+            if not len(rows):
+                continue
+            states = likeliest(self.model, z)
+            parts["cells"].append((states != self.base[rows]).mean(axis=(1, 2)))
+            parts["chroma"].append(chroma_similarity(self.base[rows], states, layout=self.model.layout))
+            if judge:
+                answers = judge(states)
+                parts["before"].append(before[rows, goal])
+                parts["after"].append(answers[:, goal])
+                parts["taken"].append(answers.argmax(axis=1) == goal)
+        joined = {name: np.concatenate(found) for name, found in parts.items() if found}
+        if "after" in joined:
+            joined["up"] = joined["after"] > joined["before"]
+            joined["success"] = joined["up"] & ~(joined["chroma"] < CONTENT)
+        return {name: _mean(values) for name, values in joined.items()}
+
+
+def likeliest(model, z: np.ndarray) -> np.ndarray:
+    """(w, T, V) uint8: the likeliest states of codes (w, N_z)."""
+    parts = [told.argmax(axis=-1).astype(np.uint8) for _, told in model.decode_parts(z)]
+    return np.concatenate(parts)
+
+
+def _vector(codes: np.ndarray, numbers: np.ndarray) -> np.ndarray | None:
+    """(N_z,) by which codes (r, N_z) of windows differ by a step of an attribute (r,); None if all have the same."""
+    high, low = numbers > ENDS, numbers < -ENDS
+    if not high.any() or not low.any():
+        return None
+    return (codes[high].mean(axis=0) - codes[low].mean(axis=0)) / (numbers[high].mean() - numbers[low].mean())
+
+
+def _genre_means(model, codes: np.ndarray, bands, rest: np.ndarray, reference: np.ndarray) -> np.ndarray | None:
+    """(tags, N_z) mean code of each genre, nan where none is known; None when the windows have no tags."""
+    if len(rest) != len(reference):
+        return None
+    tags = bands.tags[rest[:, 0]]
+    nothing = np.full(codes.shape[1], np.nan)
+    return np.stack([codes[rows].mean(axis=0) if rows.any() else nothing for rows in tags.T])
+
+
+def _mean(values) -> float:
+    values = np.asarray(values, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+# -- songs -------------------------------------------------------------------------------------------------------------
+
+
+def _stretches(bands, model, count: int, random: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """States (T, V) and tags (n,) of stretches of `count` songs, every tag as often."""
+    bars = max(STRETCH, model.bars)
+    rows = bands.windows(bars=bars, hop=4 * BAR, max_silent=BAR * bars, optional=range(len(model.layout)))
+    chances, found, seen = bands.chances(rows), [], set()
+    for row in random.choice(len(rows), len(rows), replace=False, p=chances) if len(rows) else []:
+        song = str(bands.songs[rows[row, 0]])
+        if song not in seen and len(found) < count:
+            seen.add(song)
+            found.append((bands.states_of(rows[row : row + 1], bars=bars)[0], bands.tags[rows[row, 0]]))
+    return found
+
+
+def renderer(model, states: np.ndarray):
+    """Codes of a song (T, V), and a function from codes (m, w, N_z) to songs (m, T, V) edited by differences."""
+    codes = encode_states(model, states)
+    before = decode_song(model, codes.z, codes, len(states))
+    table = notes_of(states)
+    harmony = harmony_of(table[model.layout.pitched[table[:, 4]]], len(states))
+
+    def one(z: np.ndarray) -> np.ndarray:
+        after = decode_song(model, z, codes, len(states))
+        return edited(states, before, after, layout=model.layout, harmony=harmony)
+
+    return codes, lambda zs: np.stack([one(z) for z in zs])
+
+
+def _songs(model, stretches: list, judge: Judge | None, asked: Sequence[float], progress) -> dict:
+    """Figures of edits of whole stretches."""
+    names = slider_names(model)
+    wishes = [Wish({name: steps}) for name in names for steps in asked]
+    combined = {name: steps for name, steps in COMBINED.items() if name in names}
+    wishes += [Wish(combined)] * (len(combined) > 1)
+    trials: list[list[dict]] = [[] for _ in wishes]
+    genres: dict[str, list] = {name: [] for name in ("before", "after", "chroma", "cells", "up", "success")}
+    for number, (states, tags) in enumerate(stretches):
+        codes, render = renderer(model, states)
+        for wish, found in zip(wishes, trials):
+            found.append(calibrated(model, SimpleNamespace(states=states), codes, wish, render)[1])
+        if judge and isinstance(model.prior, Flower):
+            _lead(model, states, tags, codes, render, judge, genres)
+        if progress is not None:
+            progress((number + 1) / len(stretches))
+    report: dict = {"count": len(stretches), "bars": len(stretches[0][0]) // BAR if stretches else 0, "sliders": {}}
+    for name in names:
+        mine = [(w, t) for w, found in zip(wishes, trials) for t in found if list(w.attributes) == [name]]
+        if mine:
+            report["sliders"][name] = _edits([(w.attributes[name], t, name) for w, t in mine])
+    if len(combined) > 1 and trials[-1]:
+        apart = [abs(t["reached"][k] - v) for t in trials[-1] for k, v in combined.items()]
+        open_ = [abs(t["open"][k] - v) for t in trials[-1] for k, v in combined.items()]
+        off = [abs(v) for t in trials[-1] for v in t["others"].values()]
+        means = {key: _mean([t[key] for t in trials[-1]]) for key in ("chroma", "cells")}
+        report["combined"] = {"asked": combined, "miss": _mean(apart), "open_miss": _mean(open_)}
+        report["combined"] |= {"off_target": _mean(off), **means}
+    if genres["after"]:
+        report["genre"] = {name: _mean(values) for name, values in genres.items()}
+    return report
+
+
+def _edits(trials: list[tuple[float, dict, str]]) -> dict:
+    steps = np.array([asked for asked, _, _ in trials])
+    reached = np.array([t["reached"][name] for _, t, name in trials])
+    plain = np.array([t["open"][name] for _, t, name in trials])
+    off = [np.mean([abs(v) for v in t["others"].values()] or [0.0]) / abs(asked) for asked, t, _ in trials]
+    return {
+        "rho": rank_correlation(steps, reached),
+        "open_rho": rank_correlation(steps, plain),
+        "slope": float((reached / steps).mean()),
+        "open_slope": float((plain / steps).mean()),
+        "miss": float(np.abs(reached - steps).mean()),
+        "open_miss": float(np.abs(plain - steps).mean()),
+        "off_target": _mean(off),
+        "chroma": _mean([t["chroma"] for _, t, _ in trials]),
+        "cells": _mean([t["cells"] for _, t, _ in trials]),
+    }
+
+
+def _lead(model, states, tags, codes, render, judge: Judge, genres: dict[str, list]) -> None:
+    """Lead a song to every genre that it is not of, and note what the judge says of its windows side by side."""
+    steps = BAR * model.bars
+
+    def heard(song: np.ndarray) -> np.ndarray:
+        whole = song[: len(song) // steps * steps].copy()
+        return judge(whole.reshape(-1, steps, song.shape[1])).mean(axis=0)
+
+    before = heard(states)
+    for goal in np.flatnonzero(~tags):
+        made = render(moved(model, codes.z, Wish(genre={str(model.tags[goal]): 1.0}))[None])[0]
+        after = heard(made)[goal]
+        chroma = float(chroma_similarity(states[None], made[None], layout=model.layout)[0])
+        found = {"before": before[goal], "after": after, "chroma": chroma, "cells": (made != states).mean()}
+        found |= {"up": after > before[goal], "success": after > before[goal] and chroma >= CONTENT}
+        for name, value in found.items():
+            genres[name].append(float(value))
+
+
+# -- the verdict -------------------------------------------------------------------------------------------------------
+
+
+def _accepted(report: dict) -> dict:
+    """Which figures reach what was asked for: of windows decoded, and of edits of songs in the loop."""
+    found: dict = {}
+    for place, figures in (("windows", report["sliders"]), ("songs", report.get("songs", {}).get("sliders", {}))):
+        found[place] = {
+            name: {
+                "rho": f["rho"] >= ACCEPTED.get(name, ACCEPTED["others"]),
+                "off_target": f["off_target"] <= ACCEPTED["off_target"],
+                "chroma": f["chroma"] >= ACCEPTED["chroma"],
+            }
+            for name, f in figures.items()
+        }
+    return found
+
+
+def lines_of(report: dict) -> list[str]:
+    """The report as tables of text."""
+    lines = []
+    tables = [(name, report.get(name, {})) for name in ("sliders", "vectors")]
+    songs = report.get("songs", {})
+    tables += [(f"songs of {songs['bars']} bars, edited", songs["sliders"])] if songs.get("sliders") else []
+    for title, rows in tables:
+        if rows:
+            columns = list(next(iter(rows.values())))
+            lines.append(f"{title:28}" + "".join(f"{c:>13}" for c in columns))
+            lines += [f"  {name:26}" + "".join(f"{row[c]:13.3f}" for c in columns) for name, row in rows.items()]
+    for title, row in (
+        ("genre", report.get("genre")),
+        ("genre_vectors", report.get("genre_vectors")),
+        ("combined", {k: v for k, v in songs.get("combined", {}).items() if k != "asked"}),
+        ("genre of songs, edited", songs.get("genre")),
+    ):
+        if row:
+            lines.append(f"{title:28}" + "  ".join(f"{name} {value:.3f}" for name, value in row.items()))
+    return lines
