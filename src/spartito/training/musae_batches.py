@@ -11,17 +11,17 @@ from torch import Tensor
 
 from spartito.errors import ParameterError
 from spartito.evaluation.latent import mean_of_tracks, reconstruction
+from spartito.evaluation.latent_prior import mmd, sliced_wasserstein
 from spartito.models.musae import MusAE, deviation
 from spartito.models.musae_prior import Flower, Gaussian, circular_order, cooccurrence, similarity
 from spartito.notes.band_attributes import NormalScale, attributes
 from spartito.training.data.band_store import Bands
 from spartito.training.musae import LatentRecipe
 
-__all__ = ["LatentData", "make_validation", "mmd", "order_of_tags", "prepare", "sliced_wasserstein"]
+__all__ = ["LatentData", "make_validation", "order_of_tags", "prepare"]
 
 SAMPLE = 20_000  # windows that attributes and genres are measured on
 VALIDATION = 1_024  # windows
-DIRECTIONS = 64  # of the sliced distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,24 +152,3 @@ def make_validation(
         }
 
     return validate
-
-
-def sliced_wasserstein(a: np.ndarray, b: np.ndarray, *, seed: int = 0) -> float:
-    """Mean distance of sorted projections of two samples (n, d) on random directions; 0 when they are alike."""
-    direction = np.random.default_rng(seed).standard_normal((a.shape[1], DIRECTIONS))
-    direction /= np.linalg.norm(direction, axis=0)
-    return float(np.abs(np.sort(a @ direction, axis=0) - np.sort(b @ direction, axis=0)).mean())
-
-
-def mmd(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared maximum mean discrepancy (A. Gretton et al., JMLR 2012), unbiased, inverse multiquadratic kernel of the
-    scale 2d that N(0, I) has; of two samples (n, d)."""
-    scale = 2.0 * a.shape[1]
-
-    def kernel(x, y):
-        apart = (x**2).sum(1)[:, None] + (y**2).sum(1)[None] - 2 * x @ y.T
-        return scale / (scale + np.maximum(apart, 0))
-
-    n, m = len(a), len(b)
-    within = (kernel(a, a).sum() - n) / (n * (n - 1)) + (kernel(b, b).sum() - m) / (m * (m - 1))
-    return float(within - 2 * kernel(a, b).mean())
