@@ -43,3 +43,12 @@ def test_only_what_is_named_is_quantized():
     assert [stored[name].dtype for name in ("a", "b")] == [torch.float16, torch.int8]
     assert torch.equal(restored(stored)["a"], weights["a"].half())
     assert restored({"n": weights["n"]})["n"] is weights["n"]  # nothing to put back
+
+
+def test_convolutions_have_a_scale_per_row_too():
+    weights = {"c": torch.tensor([[[127.0, 3.0], [-2.0, 1.0]], [[0.0, 0.5], [-1.27, 0.01]]])}
+    assert matrices(weights) == ["c"]
+    stored = quantized(weights, ["c"])
+    assert stored["c"].tolist() == [[[127, 3], [-2, 1]], [[0, 50], [-127, 1]]]
+    assert stored["c" + SCALE].shape == (2,)
+    torch.testing.assert_close(restored(stored)["c"], weights["c"], rtol=1e-3, atol=1e-4)

@@ -182,9 +182,9 @@ def _point_into(graph, weights: Path) -> None:
         header = json.loads(file.read(length))
     initialisers, nodes = [], []
 
-    def widened(name: str, wide: str, *, column: bool = False) -> None:
+    def widened(name: str, wide: str, *, axes: int = 0) -> None:
         stored = f"{name}.stored"
-        initialisers.append(_part_of_file(stored, header[name], 8 + length, weights.name, column=column))
+        initialisers.append(_part_of_file(stored, header[name], 8 + length, weights.name, axes=axes))
         nodes.append(helper.make_node("Cast", [stored], [wide], to=TensorProto.FLOAT))
 
     for tensor in graph.graph.initializer:
@@ -195,7 +195,7 @@ def _point_into(graph, weights: Path) -> None:
             widened(name, name)
         else:
             widened(name, f"{name}.steps")
-            widened(scale, scale, column=True)
+            widened(scale, scale, axes=len(tensor.dims))
             nodes.append(helper.make_node("Mul", [f"{name}.steps", scale], [name]))
     nodes += list(graph.graph.node)
     del graph.graph.node[:], graph.graph.initializer[:]
@@ -203,14 +203,17 @@ def _point_into(graph, weights: Path) -> None:
     graph.graph.initializer.extend(initialisers)
 
 
-def _part_of_file(name: str, entry: dict, start: int, file: str, *, column: bool = False):
-    """The numbers that `entry` of a safetensors header tells of, as data outside the graph; `start` of all, bytes."""
+def _part_of_file(name: str, entry: dict, start: int, file: str, *, axes: int = 0):
+    """The numbers that `entry` of a safetensors header tells of, as data outside the graph; `start` of all, bytes.
+
+    They get as many axes as asked for, those behind their own of length 1.
+    """
     from onnx import StringStringEntryProto, TensorProto
 
     begin, end = entry["data_offsets"]
     kind = {"F16": TensorProto.FLOAT16, "I8": TensorProto.INT8}[entry["dtype"]]
     tensor = TensorProto(name=name, data_type=kind, data_location=TensorProto.EXTERNAL)
-    tensor.dims.extend([*entry["shape"], 1] if column else entry["shape"])
+    tensor.dims.extend([*entry["shape"], *[1] * (axes - len(entry["shape"]))])
     place = {"location": file, "offset": str(start + begin), "length": str(end - begin)}
     tensor.external_data.extend(StringStringEntryProto(key=k, value=v) for k, v in place.items())
     return tensor

@@ -2,13 +2,14 @@
 
 Job
     `quantized` turns named weights into what a file holds, `restored` turns that back. A matrix `name` of (rows,
-    columns) becomes int8 under its name and (rows,) float16 under `name.scale`; weight = number x scale of its row.
-    Everything else is kept in float16. `models/export.py` writes such files and lets graphs read them.
+    columns), or a convolution of (rows, channels, steps), becomes int8 under its name and (rows,) float16 under
+    `name.scale`; weight = number x scale of its row. Everything else is kept in float16. `models/export.py` writes
+    such files and lets graphs read them.
 
 Method
     Symmetric: the scale of a row is its largest weight, by amount, over 127, rounded upwards, so that no weight is
-    wrong by more than half a scale. One scale per row suits LSTMs and linear layers, where a row is what one unit
-    listens to. What is quantized twice stays as it is.
+    wrong by more than half a scale. One scale per row suits LSTMs, linear layers and convolutions, where a row is
+    what one unit listens to. What is quantized twice stays as it is.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ HALF_STEP, LEAST = 2.0**-11, 2.0**-14  # of float16: half of its spacing, relati
 
 
 def matrices(state: dict[str, Tensor]) -> list[str]:
-    """The names of the weights with two axes: what can be quantized."""
-    return [name for name, value in state.items() if value.ndim == 2]
+    """The names of the weights with two axes or more: what can be quantized."""
+    return [name for name, value in state.items() if value.ndim >= 2]
 
 
 def quantized(state: dict[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
@@ -39,10 +40,10 @@ def quantized(state: dict[str, Tensor], names: Collection[str]) -> dict[str, Ten
             out[name] = value.half()
             continue
         value = value.float()
-        exact = value.abs().amax(dim=1) / LARGEST
+        exact = value.abs().flatten(1).amax(dim=1) / LARGEST
         scale = exact.half()
         scale = scale.where(scale.float() >= exact, (exact + HALF_STEP * exact.clamp(min=LEAST)).half())
-        steps = value / scale.float().clamp(min=HALF_STEP * LEAST)[:, None]  # a row of nothing has the scale 0
+        steps = value / _per_row(scale, value).clamp(min=HALF_STEP * LEAST)  # a row of nothing has the scale 0
         out[name] = steps.round().clamp(-LARGEST, LARGEST).char()
         out[name + SCALE] = scale
     return out
@@ -52,4 +53,9 @@ def restored(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a file under their own names: int8 times scale, in float32; what has no scale as it is."""
     scales = {name + SCALE for name in state if name + SCALE in state}
     weights = {name: value for name, value in state.items() if name not in scales}
-    return {k: v.float() * state[k + SCALE].float()[:, None] if k + SCALE in scales else v for k, v in weights.items()}
+    return {k: v.float() * _per_row(state[k + SCALE], v) if k + SCALE in scales else v for k, v in weights.items()}
+
+
+def _per_row(scale: Tensor, matrix: Tensor) -> Tensor:
+    """Scales (rows,), in float32, so that they multiply the rows of a matrix of any number of axes."""
+    return scale.float().reshape(-1, *[1] * (matrix.ndim - 1))
