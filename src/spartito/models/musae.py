@@ -19,7 +19,8 @@ alone; "program" one map for all tracks, with tanh, to h and c; "own" (ours) is 
 tanh. Tag: the program's critic hears it, the paper shows z only; without it no genre would own a petal.
 
 Differences, ours: `positions`, the place in the bar and the bar are told to the decoder at each step, since its input
-is constant otherwise; `embedding`, 32 numbers a track instead of 130; and the codec of 16 bars (`hierarchical`): a bar
+is constant otherwise; `embedding`, 32 numbers a track instead of 130; `body` "conv", which
+needs a tenth of the training (`models/musae_conv.py`); and the codec of 16 bars (`hierarchical`): a bar
 encoder for all bars at once, an LSTM over bars, and a conductor that gives each bar a code of its own from which all
 bars are decoded at once, after A. Roberts et al., 'A hierarchical latent vector model for learning long-term structure
 in music' (ICML 2018): 16 + 16 steps one after the other instead of 256; and `shared`: the voices of one hand of a piano
@@ -36,15 +37,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spartito.errors import ParameterError
+from spartito.models.musae_conv import Reader, Writer
 from spartito.notes.four_tracks import BAR, STATES
 from spartito.notes.layouts import BAND, Layout, layout_of
 
 __all__ = ["CONFIGS", "Critic", "Decoder", "Encoder", "MusAE", "MusaeConfig", "deviation"]
 
 LOWEST_S, HIGHEST_S = -17.0, 4.0  # of the log-variance; -10 as published, seven less in units of a petal
-SHARPEST = -10.0  # in units of the prior
 PLACE = 16  # numbers that tell the place in the bar, and as many for the bar
 STARTS = ("own", "paper", "program")
+BODIES = ("lstm", "conv")
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ class MusaeConfig:
     """What defines the networks; stored beside their weights. The defaults are ours, `paper` is published."""
 
     bars: int = 2
+    body: str = "lstm"
+    """lstm: published. conv: `models/musae_conv.py`, which has no use for layers, start, positions, shared."""
     hidden: int = 256
-    """N_h, of each direction."""
+    """N_h, of each direction; the width of conv."""
     latent: int = 128
     """N_z."""
     layers: int = 2
@@ -65,6 +69,8 @@ class MusaeConfig:
     """Numbers per track and step; 0: one-hot, as published."""
     deviation: float = 0.1
     """Of fresh codes, in units; 1.0 as published."""
+    floor: float = 0.0067
+    """Least deviation of codes, in units; 0.0067 is the log-variance of -10 that is published."""
     unit: float = 1.0
     """Of the dimensions from the third on: the encoder gives and the decoder takes multiples of it. Training sets it to
     the deviation of the prior, so that a narrow prior is as easily met as a wide one; 1.0 as published."""
@@ -81,6 +87,8 @@ class MusaeConfig:
     def __post_init__(self):
         if self.start not in STARTS:
             raise ParameterError(f"the start of a decoder is one of {', '.join(STARTS)}, not {self.start!r}")
+        if self.body not in BODIES:
+            raise ParameterError(f"the body is one of {', '.join(BODIES)}, not {self.body!r}")
         layout_of(self.layout)
         if self.latent < 2 + self.attributes:
             raise ParameterError(f"{self.latent} dimensions are too few for two of genre and {self.attributes} others")
@@ -108,15 +116,20 @@ class MusaeConfig:
 _PUBLISHED = {"layers": 3, "latent": 512, "positions": False, "embedding": 0, "deviation": 1.0}
 CONFIGS: dict[str, MusaeConfig] = {
     "tiny": MusaeConfig(hidden=8, latent=10, layers=1, embedding=4, bar_latent=6),
-    "small": MusaeConfig(),
-    "small-16": MusaeConfig(bars=16, hidden=192, hierarchical=True),
+    "small": MusaeConfig(body="conv", hidden=144, deviation=0.3, floor=0.2),
+    "small-16": MusaeConfig(
+        body="conv", bars=16, hidden=144, latent=192, deviation=0.3, floor=0.2, hierarchical=True, bar_latent=96
+    ),
+    "lstm": MusaeConfig(),
+    "lstm-16": MusaeConfig(bars=16, hidden=192, hierarchical=True),
     "paper": MusaeConfig(hidden=1024, start="paper", **_PUBLISHED),
     "paper-16": MusaeConfig(bars=16, hidden=1024, start="paper", **_PUBLISHED),
     "program": MusaeConfig(hidden=512, start="program", **_PUBLISHED),
     "large": MusaeConfig(hidden=1024, latent=512, layers=3),
     "large-16": MusaeConfig(bars=16, hidden=512, latent=512, layers=3, hierarchical=True, bar_latent=256),
 }
-"""`small` for two cores, `large` for a GPU, `-16` for sixteen bars; `paper` and `program` as published."""
+"""`small` for two cores, `lstm` its recurrent twin, `large` for a GPU, `-16` for sixteen bars; `paper` and `program` as
+published."""
 
 
 def units(c: MusaeConfig) -> Tensor:
@@ -151,36 +164,52 @@ class StatesInput(nn.Module):
         return F.embedding(states, self.signs).transpose(2, 3).flatten(2)
 
 
-class Encoder(nn.Module):
-    """States (B, T, V), int64, to mean and log-variance of z, each (B, N_z)."""
+class Recurrent(nn.Module):
+    """Numbers of the states (B, T, S) to the final states of bidirectional LSTMs, (B, 1, 2 N_h)."""
 
-    def __init__(self, c: MusaeConfig):
+    def __init__(self, size: int, c: MusaeConfig):
         super().__init__()
         self.hierarchical = c.hierarchical
-        self.inputs = StatesInput(c.embedding, len(c.rows))
-        self.lstm = nn.LSTM(self.inputs.size, c.hidden, c.layers, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(size, c.hidden, c.layers, batch_first=True, bidirectional=True)
         if c.hierarchical:
             self.bars = nn.LSTM(2 * c.hidden, c.hidden, 1, batch_first=True, bidirectional=True)
-        self.mean = nn.Linear(2 * c.hidden, c.latent)
-        self.spread = nn.Linear(2 * c.hidden, c.latent)
-        if c.deviation != 1.0:
-            nn.init.constant_(self.spread.bias, 2 * math.log(c.deviation))
-        self.register_buffer("unit", units(c), persistent=False)
+        self.count, self.channels = 1, 2 * c.hidden
 
-    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        batch = states.shape[0]
+    def forward(self, x: Tensor) -> Tensor:
+        batch = x.shape[0]
         if self.hierarchical:  # every bar for itself
-            states = states.reshape(-1, BAR, states.shape[2])
-        final = self._final(self.lstm, self.inputs(states))
+            x = x.reshape(-1, BAR, x.shape[2])
+        final = self._final(self.lstm, x)
         if self.hierarchical:
             final = self._final(self.bars, final.reshape(batch, -1, final.shape[-1]))
-        return self.mean(final) * self.unit, self.spread(final).clamp(SHARPEST, HIGHEST_S) + 2 * self.unit.log()
+        return final.unsqueeze(1)
 
     @staticmethod
     def _final(lstm: nn.LSTM, x: Tensor) -> Tensor:
         """(B, 2 N_h): the last layer after the last step, and, backwards, after the first."""
         _, (h, _) = lstm(x)
         return torch.cat([h[-2], h[-1]], dim=1)
+
+
+class Encoder(nn.Module):
+    """States (B, T, V), int64, to mean and log-variance of z, each (B, N_z)."""
+
+    def __init__(self, c: MusaeConfig):
+        super().__init__()
+        self.inputs = StatesInput(c.embedding, len(c.rows))
+        conv = {"bars": c.bars, "width": c.hidden, "bars_code": c.bar_latent if c.hierarchical else 0}
+        self.body = Reader(self.inputs.size, **conv) if c.body == "conv" else Recurrent(self.inputs.size, c)
+        self.mean = nn.Linear(self.body.count * self.body.channels, c.latent)
+        self.spread = nn.Linear(self.body.channels, c.latent)
+        if c.deviation != 1.0:
+            nn.init.constant_(self.spread.bias, 2 * math.log(c.deviation))
+        self.sharpest = 2 * math.log(c.floor)
+        self.register_buffer("unit", units(c), persistent=False)
+
+    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.body(self.inputs(states))
+        spread = self.spread(found.mean(dim=1)).clamp(self.sharpest, HIGHEST_S)
+        return self.mean(found.flatten(1)) * self.unit, spread + 2 * self.unit.log()
 
 
 # -- decoder --------------------------------------------------------------------------------------------------------
@@ -274,6 +303,19 @@ class ConductedDecoder(nn.Module):
         return self.decoder(codes).reshape(batch, self.count * BAR, -1, STATES)
 
 
+class ConvDecoder(nn.Module):
+    """Codes (B, N_z) to logits (B, T, V, 130), by `models/musae_conv.py`."""
+
+    def __init__(self, c: MusaeConfig):
+        super().__init__()
+        self.register_buffer("unit", units(c), persistent=False)
+        bars_code = c.bar_latent if c.hierarchical else 0
+        self.body = Writer(c.latent, bars=c.bars, tracks=len(c.rows), width=c.hidden, bars_code=bars_code)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.body(z / self.unit)
+
+
 # -- critic ---------------------------------------------------------------------------------------------------------
 
 
@@ -307,7 +349,8 @@ class MusAE(nn.Module):
         super().__init__()
         self.config = c = config or MusaeConfig()
         self.encoder = Encoder(c)
-        self.decoder = ConductedDecoder(c) if c.hierarchical else Decoder(c)
+        recurrent = ConductedDecoder if c.hierarchical else Decoder
+        self.decoder = ConvDecoder(c) if c.body == "conv" else recurrent(c)
         self.critic = Critic(c)
 
     def forward(self, part: str, *inputs):

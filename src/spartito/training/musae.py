@@ -95,11 +95,12 @@ class LatentRecipe:
 
 
 def _ours(network: str, *, attributes: int = len(ATTRIBUTES), batch: int = 64, **loop) -> LatentRecipe:
-    settings = {"steps": 8_000, "learning_rate": 1e-3, "warmup": 100, "final_rate": 1e-4, "average": 0.998} | loop
+    settings = {"steps": 8_000, "learning_rate": 2e-3, "warmup": 100, "final_rate": 1e-4, "average": 0.998} | loop
     return LatentRecipe(
         network=replace(NETWORKS[network], attributes=attributes),
         loop=LoopConfig(channels_last=False, **settings),
         batch=batch,
+        beta_most=0.3,
     )
 
 

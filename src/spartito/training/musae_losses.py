@@ -20,7 +20,16 @@ from torch.nn import functional as F
 from spartito.errors import ParameterError
 from spartito.notes.layouts import BAND, Layout
 
-__all__ = ["attribute_loss", "beta_at", "critic_loss", "encoder_loss", "gradient_penalty", "rate_at", "reconstruction"]
+__all__ = [
+    "attribute_loss",
+    "beta_at",
+    "critic_loss",
+    "encoder_loss",
+    "gradient_penalty",
+    "moment_loss",
+    "rate_at",
+    "reconstruction",
+]
 
 PENALTY = 10.0  # lambda of the gradient penalty, published
 SHARPNESS = 10.0  # delta of the attribute loss, published
@@ -66,6 +75,14 @@ def attribute_loss(z: Tensor, values: Tensor, *, deviation: Tensor | float = 1.0
     z = z.float() / deviation
     apart, truth = z[:, None] - z[None], values[:, None] - values[None]
     return (torch.tanh(SHARPNESS * apart) - truth.sign()).abs().mean()
+
+
+def moment_loss(white: Tensor) -> Tensor:
+    """How far mean and deviation of whitened codes (B, N_z) are from 0 and 1, mean of squares over dimensions.
+
+    A critic's slope is bounded, reconstruction's is not: codes that have run away are brought back by this (ours).
+    """
+    return white.mean(dim=0).square().mean() + (white.std(dim=0) - 1).square().mean()
 
 
 # -- schedules ------------------------------------------------------------------------------------------------------
