@@ -31,6 +31,12 @@ class Genre(str, Enum):
     pop = "pop"
 
 
+class Split(str, Enum):
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
 class MelodyTarget(str, Enum):
     include = "include"
     omit = "omit"
@@ -173,6 +179,48 @@ def evaluate_strength(
     elif not quiet:
         shown = [name for name in ("strength", *CURVE) if any(name in row for row in rows)]
         print_table(shown, [[row.get(name, float("nan")) for name in shown] for row in rows])
+
+
+@evaluate_app.command("latent")
+def evaluate_latent(
+    models: Annotated[list[str], typer.Argument(help="Latent spaces: names of models, or folders of weights.")],
+    store: Annotated[
+        list[Path], typer.Option(help="Store of songs of `spartito train latent-data`; one for bands, one for pianos.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for latent.json and the pictures.")],
+    split: Annotated[Split, typer.Option(help="Songs to measure on; 'test' were never learnt from.")] = Split.test,
+    windows: Annotated[int | None, typer.Option(min=16, help="Windows at most. Default: 1024, of 16 bars 384.")] = None,
+    pairs: Annotated[int | None, typer.Option(min=2, help="Pairs to interpolate between. Default: 256.")] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    plots: Annotated[bool, typer.Option(help="Draw pictures, too.")] = True,
+    control: Annotated[bool, typer.Option(help="Measure sliders and the genre knob, too.")] = True,
+    judge: Annotated[
+        Path | None, typer.Option(help="Folder of a judge of genres (`spartito train latent-judge`), for the knob.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What latent spaces rebuild, ways through them, genres: JSON and pictures (docs/latent-figures.md)."""
+    from spartito.console import print_json, print_table, tell
+    from spartito.evaluation.latent_figures import latent_figures, table_of
+
+    report = latent_figures(
+        models,
+        store,
+        output,
+        split=split.value,
+        windows=windows,
+        pairs=pairs,
+        seed=seed,
+        plots=plots,
+        control=control,
+        judge=judge,
+        report=(lambda line: None) if quiet else tell,
+    )
+    if as_json:
+        print_json(report)
+    elif not quiet:
+        print_table(*table_of(report))
 
 
 def _compared(estimate: Path, reference: Path, **options) -> dict:

@@ -8,6 +8,7 @@ import pytest
 from spartito.errors import ParameterError
 from spartito.evaluation import latent
 from spartito.notes.four_tracks import HOLD, SILENT
+from spartito.notes.layouts import PIANO
 
 
 def window(*, bass=(40, HOLD, HOLD, SILENT)):
@@ -95,9 +96,29 @@ def test_rows_of_the_heat_map_by_hand():
 
 def test_relative_change_and_smoothness():
     np.testing.assert_allclose(latent.relative_change(np.array([[1.0, 3.0], [0.0, 0.0]])), [[-0.5, 0.5], [0, 0]])
+    unknown = latent.relative_change(np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]]))
+    np.testing.assert_allclose(unknown, [[-0.5, np.nan, 0.5], [np.nan] * 3])
     around = np.cos(2 * np.pi * np.arange(16) / 16)
     found, chance = latent.smoothness(around)
     assert found == pytest.approx(np.cos(2 * np.pi / 16)) and chance < 0.01
     found, chance = latent.smoothness(np.tile([1.0, -1.0], 8))
     assert found == pytest.approx(-1) and chance > 0.9
     assert np.isnan(latent.smoothness(np.ones(8))[0])
+    assert np.isnan(latent.smoothness(np.array([1.0, np.nan, 2.0, 3.0]))[0])
+
+
+def test_smoothness_of_several_rows_by_hand():
+    rows = np.array([[1.0, 1, -1, -1], [3, 3, 3, 3], [np.nan, 1, 2, 3], [5, -5, -5, 5]])
+    found, chance = latent.smoothness_of_all(rows)  # the first and the last count: both (1 - 1 + 1 - 1) / 4
+    assert found == pytest.approx(0) and chance == pytest.approx(1 / 3, abs=0.05)  # the other two ways round have -1/2
+    found, chance = latent.smoothness_of_all(np.tile(np.arange(5.0), (2, 1)))
+    assert found == pytest.approx((2 + 0 + 0 + 2 - 4) / 10) and 1 / 12 < chance < 1
+
+
+def test_rows_of_a_piano():
+    states = np.full((1, 32, len(PIANO)), HOLD, dtype=np.uint8)
+    states[0, 0] = 72
+    states[0, 2, 0] = 74  # off the beat, and held over the next
+    rows = latent.heat_rows(states, layout=PIANO)
+    assert rows["rh1:note_count"] == 2 and rows["rh1:off_beat_share"] == rows["rh1:syncopation"] == 0.5
+    assert rows["lh1:mean_duration"] == 32 and not any("kick" in name or "bass" in name for name in rows)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from spartito.errors import ParameterError
-from spartito.notes.band_attributes import note_lengths
+from spartito.notes.band_attributes import note_lengths, syncopated
 from spartito.notes.four_tracks import BAR, BASS, DRUMS, HOLD, SILENT, expanded
 from spartito.notes.layouts import BAND, Layout
 from spartito.notes.phrases import STEPS_PER_BEAT
@@ -38,6 +38,7 @@ __all__ = [
     "reconstruction",
     "relative_change",
     "smoothness",
+    "smoothness_of_all",
 ]
 
 SHARES = np.linspace(0.0, 1.0, 11)  # alpha of a path, published
@@ -139,30 +140,39 @@ def heat_rows(states: np.ndarray, *, layout: Layout = BAND) -> dict[str, np.ndar
     states = np.asarray(states)
     begins, lengths, sounding = states < SILENT, note_lengths(states), expanded(states)
     beat = (np.arange(states.shape[1]) % STEPS_PER_BEAT == 0)[None, :, None]
+    pushed = syncopated(begins, layout)
     rows: dict[str, np.ndarray] = {}
     for name, part in [*((track, [i]) for i, track in enumerate(layout.tracks)), ("all", list(range(len(layout))))]:
         begin, length = begins[:, :, part], lengths[:, :, part]
         notes = begin.sum(axis=(1, 2))
-        rows |= {
-            f"{name}:note_count": notes.astype(float),
-            f"{name}:hold_share": (states[:, :, part] == HOLD).mean(axis=(1, 2)),
-            f"{name}:silent_share": (sounding[:, :, part] == SILENT).mean(axis=(1, 2)),
-            f"{name}:mean_duration": _over(length.sum(axis=(1, 2)), notes),
-            f"{name}:off_beat_share": _over((begin & ~beat).sum(axis=(1, 2)), notes),
-            f"{name}:groove": _groove(begin),
+        found = {
+            "note_count": notes.astype(float),
+            "hold_share": (states[:, :, part] == HOLD).mean(axis=(1, 2)),
+            "silent_share": (sounding[:, :, part] == SILENT).mean(axis=(1, 2)),
+            "mean_duration": _over(length.sum(axis=(1, 2)), notes),
+            "off_beat_share": _over((begin & ~beat).sum(axis=(1, 2)), notes),
+            "syncopation": _over(pushed[:, :, part].sum(axis=(1, 2)), notes),
+            "groove": _groove(begin),
         }
         if len(part) == 1 and layout.pitched[part[0]]:
-            rows |= {f"{name}:{k}": v for k, v in _pitches(states[:, :, part[0]]).items()}
-    if layout != BAND:
-        return rows
-    for name, keys in (("kick", KICKS), ("snare", SNARES), ("hat", HATS)):
-        rows[f"drums:{name}_count"] = np.isin(states[:, :, DRUMS], keys).sum(axis=1).astype(float)
-    rows["drums:kinds"] = _kinds(states[:, :, DRUMS], SILENT)
-    bass = _chroma(states[:, :, BASS])
-    for i, name in enumerate(layout.tracks[BASS + 1 :], start=BASS + 1):
-        other = _chroma(states[:, :, i])
-        rows[f"{name}:chroma_with_bass"] = np.minimum(bass, other).sum(axis=1)
+            found |= _pitches(states[:, :, part[0]])
+        if layout == BAND:
+            found |= _of_band(states, part)
+        rows |= {f"{name}:{measure}": values for measure, values in found.items()}
     return rows
+
+
+def _of_band(states: np.ndarray, part: list[int]) -> dict[str, np.ndarray]:
+    """Measures that only some tracks of a band have."""
+    if part == [DRUMS]:
+        hits = states[:, :, DRUMS]
+        kinds = {"kick_count": KICKS, "snare_count": SNARES, "hat_count": HATS}
+        found = {name: np.isin(hits, keys).sum(axis=1).astype(float) for name, keys in kinds.items()}
+        return found | {"kinds": _kinds(hits, SILENT)}
+    if len(part) == 1 and part[0] > BASS:
+        both = (_chroma(states[:, :, i]) for i in (BASS, part[0]))
+        return {"chroma_with_bass": np.minimum(*both).sum(axis=1)}
+    return {}
 
 
 def _over(total: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -215,20 +225,38 @@ def _chroma(states: np.ndarray) -> np.ndarray:
 
 
 def relative_change(components: np.ndarray) -> np.ndarray:
-    """(rows, n): (m_i - m) / |m| of the means (rows, n) of n components against the mean over all, published."""
-    mean = np.nanmean(components, axis=1, keepdims=True)
-    return np.divide(components - mean, np.abs(mean), out=np.zeros_like(components), where=mean != 0)
+    """(rows, n): (m_i - m) / |m| of the means (rows, n) of n components against the mean over all, published.
+
+    A component without a mean (nan) has no change, and does not count.
+    """
+    there = np.isfinite(components)
+    total = np.where(there, components, 0).sum(axis=1, keepdims=True)
+    mean = total / np.maximum(there.sum(axis=1, keepdims=True), 1)
+    return np.divide(components - mean, np.abs(mean), out=np.where(there, 0.0, np.nan), where=mean != 0)
 
 
 def smoothness(row: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
     """Circular autocorrelation at lag 1 of a measure over components in circular order, and the share of 1,000 random
     orders that reach it (a permutation test)."""
-    row = np.asarray(row, dtype=np.float64)
-    row = row - row.mean()
-    power = float((row**2).sum())
-    if len(row) < 3 or power <= 1e-12:
+    return smoothness_of_all(np.asarray(row)[None], seed=seed)
+
+
+def smoothness_of_all(rows: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """The same for several rows (rows, n) together: their mean autocorrelation, and that of random orders of the
+    components, one for all rows; rows that are not known everywhere or do not vary are left out.
+
+    There are (n - 1)! / 2 ways round a circle: 3 for four components, 12 for five, so chance cannot be below 1/3, 1/12.
+    """
+    rows = np.asarray(rows, dtype=np.float64)
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    power = (rows**2).sum(axis=1, keepdims=True)
+    rows = rows[power[:, 0] > 1e-12] / np.sqrt(power[power > 1e-12])[:, None]
+    if rows.shape[1] < 3 or not len(rows):
         return float("nan"), float("nan")
-    found = float((row * np.roll(row, 1)).sum()) / power
-    shuffled = np.random.default_rng(seed).permuted(np.tile(row, (SHUFFLES, 1)), axis=1)
-    by_chance = (shuffled * np.roll(shuffled, 1, axis=1)).sum(axis=1) / power
-    return found, float((1 + (by_chance >= found - 1e-12).sum()) / (1 + SHUFFLES))
+    near = rows.T @ rows / len(rows)  # (n, n): what two components add when they are neighbours
+    n = len(near)
+    orders = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (SHUFFLES, 1)), axis=1)
+    found = float(near[np.arange(n), np.roll(np.arange(n), 1)].sum())
+    by_chance = near[orders, np.roll(orders, 1, axis=1)].sum(axis=1)
+    return found, float((1 + (by_chance >= found - 1e-9).sum()) / (1 + SHUFFLES))
