@@ -18,9 +18,8 @@ Source
     and W. Birmingham, 'Algorithms for chordal analysis' (Computer Music Journal 26(2), 2002). Profiles: C. Krumhansl,
     'Cognitive foundations of musical pitch' (1990).
 
-    The weights were tuned on the validation songs of POP909 (of 39, the roots of 93 % of the time are found), those of
-    `JAZZ_NOTE_CHORDS` on validation solos of the Weimar Jazz Database over voicings and walking basses, which are much
-    harder: of 16, the roots of 36 % of the beats (25 % with the usual weights).
+    The weights were tuned on the validation songs of POP909 (of 39, the roots of 93 % of the time are found). Jazz is
+    another matter: `style.jazz_chords`.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ from spartito.errors import ParameterError
 
 __all__ = [
     "DEFAULT_NOTE_CHORDS",
-    "JAZZ_NOTE_CHORDS",
     "QUALITIES",
     "TONES",
     "ChordTrack",
     "NoteChordConfig",
+    "basses_of",
     "beat_chroma",
     "chords_of",
     "local_keys",
@@ -83,12 +82,6 @@ class NoteChordConfig:
 
 
 DEFAULT_NOTE_CHORDS = NoteChordConfig()
-JAZZ_NOTE_CHORDS = NoteChordConfig(  # for walking basses, voicings without roots, chromatic lines
-    change=(2.5, 4.0, 8.0),
-    rare=tuple(
-        0.0 if QUALITIES[i] in ("7", "maj7", "min7", "hdim7", "dim7", "maj6", "min6") else 0.8 for i in range(14)
-    ),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +326,7 @@ def chords_of(
     root = np.where(path > 0, (path - 1) % 12, -1)
     quality = np.where(path > 0, (path - 1) // 12, -1)
     track = ChordTrack(root, quality, root.copy())
-    track = replace(track, bass=_basses(track, bass))
+    track = replace(track, bass=basses_of(track, bass))
     keys, logits = local_keys(chroma, config=config), config.key_evidence * _fit(chroma.sum(axis=0))[:, None]
     key = find_key(logits, track.chords(np.arange(n_beats + 1.0)))
     return replace(track, key=key, keys=keys if key else np.full(n_beats, -1))
@@ -350,7 +343,7 @@ def _strength(places: np.ndarray) -> np.ndarray:
     return np.where(places == 0, 0, np.where(half, 1, 2))
 
 
-def _basses(track: ChordTrack, bass: np.ndarray) -> np.ndarray:
+def basses_of(track: ChordTrack, bass: np.ndarray) -> np.ndarray:
     """(beats,) the pitch class under each chord: that of most weight in its beats, first of all in its first one."""
     spans = track.segments
     first = np.zeros(len(track), dtype=bool)

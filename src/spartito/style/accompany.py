@@ -24,12 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spartito.analysis.note_chords import JAZZ_NOTE_CHORDS, QUALITIES, TONES, ChordTrack, chords_of
+from spartito.analysis.note_chords import QUALITIES, TONES, ChordTrack
 from spartito.errors import ModelError
 from spartito.notes.phrases import STEPS_PER_BEAT
 from spartito.style.engines import COMPING, GENRES, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics
 from spartito.style.harmony import SCALES, HarmonyStatistics, reharmonise
+from spartito.style.jazz_chords import heard_chords
 from spartito.style.plan import Plan, chords_changed, chords_written, planned, tidied, until_foreign
 
 __all__ = ["ROLES", "CompingConfig", "CompingEngine", "CompingStatistics", "chord_beats", "open_comping", "roles_of"]
@@ -227,7 +228,7 @@ class CompingEngine:
         tune, rest = piece.notes[piece.melody], piece.notes[~piece.melody]
         last = max(piece.steps - 1, 0)
         kept = rest[~plan.anew[plan.bars[np.minimum(rest[:, 0], last)]]]
-        heard, found = self.heard(piece, wish.source), []
+        heard, found = heard_chords(piece, wish.source, self.harmony), []
         for number in range(wish.candidates):
             heat = 0.0 if number == 0 else self.temperature  # of the chords
             chords = reharmonise(
@@ -250,12 +251,6 @@ class CompingEngine:
             if progress is not None:
                 progress((number + 1) / wish.candidates)
         return found
-
-    def heard(self, piece: StylePiece, source: str) -> ChordTrack:
-        """The chords of the source; of jazz, where nobody told them, found in the way that jazz needs."""
-        if source != "jazz" or piece.known_chords is not None:
-            return piece.chords
-        return chords_of(piece.notes, piece.grid.beats, positions=piece.positions, config=JAZZ_NOTE_CHORDS)
 
     def written(self, tune, rest, chords: ChordTrack, plan, *, target, source=None, heat=0.0, seed: int = 0):
         """(k, 5) accompaniment of the bars that are written anew."""

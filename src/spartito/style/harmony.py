@@ -39,7 +39,17 @@ from spartito.analysis.note_chords import QUALITIES, TONES, TRIAD, ChordTrack
 from spartito.errors import ModelError, ParameterError
 from spartito.style.engines import GENRES, check_genre
 
-__all__ = ["NONE", "STATES", "HarmonyConfig", "HarmonyStatistics", "reharmonise", "tune_chroma", "voicing"]
+__all__ = [
+    "NONE",
+    "STATES",
+    "HarmonyConfig",
+    "HarmonyStatistics",
+    "absolute_states",
+    "reharmonise",
+    "strengths_of",
+    "tune_chroma",
+    "voicing",
+]
 
 KINDS = len(QUALITIES)
 STATES = 12 * KINDS  # state = 12 · quality + root; relative to the tonic, or absolute
@@ -190,7 +200,7 @@ def tune_chroma(tune: np.ndarray, n_beats: int) -> np.ndarray:
     return beat_chroma(np.asarray(tune, dtype=np.int64).reshape(-1, 5), n_beats, config=config)[0]
 
 
-def _strengths(positions: np.ndarray) -> np.ndarray:
+def strengths_of(positions: np.ndarray) -> np.ndarray:
     """(beats,) place of each beat: 0 downbeat, 1 half of a bar of four (or six ...), 2 other."""
     bar = int(positions.max(initial=3)) + 1
     half = (bar % 2 == 0) & (bar > 2) & (positions == bar // 2)
@@ -240,7 +250,7 @@ def reharmonise(
 
     changed = np.zeros(len(track), dtype=bool)
     changed[track.starts] = True
-    place = _strengths(positions)
+    place = strengths_of(positions)
     first = np.flatnonzero((place < 2) | changed | (np.arange(len(track)) == 0))
     length = np.diff(np.append(first, len(track)))
     heard = np.add.reduceat(chroma, first, axis=0)  # (cells, 12)
@@ -259,7 +269,7 @@ def _filled(keys: np.ndarray) -> np.ndarray:
     return np.where(keys < 0, 0, keys)
 
 
-def _absolute(states: np.ndarray, tonic: int) -> np.ndarray:
+def absolute_states(states: np.ndarray, tonic: int) -> np.ndarray:
     """For each absolute state (168,) the state relative to the tonic."""
     return 12 * (states // 12) + (states - tonic) % 12
 
@@ -277,7 +287,7 @@ def _cells(old, heard, length, keys, statistics: HarmonyStatistics, wish) -> np.
     for key in np.unique(keys):
         near = np.log(statistics.nearness(origin, aim, int(key) // 12, config))
         rows = np.flatnonzero((keys == key) & (old < NONE))
-        relative = _absolute(every, int(key) % 12)
+        relative = absolute_states(every, int(key) % 12)
         shares = np.log(statistics.often[:, int(key) // 12] + 0.002)[:, relative]
         others = [g for g in range(len(GENRES)) if g != aim] if origin is None else [origin]
         contrast = np.clip(shares[aim] - shares[others].mean(axis=0), -config.most_contrast, config.most_contrast)
@@ -298,7 +308,7 @@ def _path(score, place, keys, statistics: HarmonyStatistics, wish) -> np.ndarray
     every = np.arange(STATES)
     chains, opens = {}, {}
     for key in np.unique(keys):
-        relative = _absolute(every, int(key) % 12)
+        relative = absolute_states(every, int(key) % 12)
         chance = statistics.chain[aim, int(key) // 12][np.ix_(relative, relative)] + 1e-7
         usual = -(chance * np.log(chance)).sum(axis=1, keepdims=True)  # else the best path would hardly ever move
         chains[key] = np.zeros((STATES + 1, STATES + 1))
