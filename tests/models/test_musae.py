@@ -24,8 +24,8 @@ TINY = CONFIGS["tiny"]
 LONG = replace(TINY, bars=3, hierarchical=True)
 
 
-def states(batch, steps, *, seed=0):
-    return torch.randint(0, 130, (batch, steps, 4), generator=torch.Generator().manual_seed(seed))
+def states(batch, steps, *, seed=0, tracks=4):
+    return torch.randint(0, 130, (batch, steps, tracks), generator=torch.Generator().manual_seed(seed))
 
 
 def weights(module):
@@ -118,6 +118,30 @@ def test_hierarchical_codec():
     logits = network("decoder", mean)
     assert logits.shape == (2, 48, 4, 130)
     assert (logits[:, :16] - logits[:, 16:32]).abs().max() > 1e-6  # bars are told apart
+
+
+def test_a_piano_has_the_tracks_of_its_layout():
+    for body, shared in (("lstm", False), ("lstm", True), ("conv", False)):
+        network = MusAE(replace(TINY, layout="piano", body=body, shared=shared))
+        mean, _ = network("encoder", states(2, 32, tracks=6))
+        logits = network("decoder", mean)
+        assert mean.shape == (2, 10) and logits.shape == (2, 32, 6, 130)
+    assert CONFIGS["piano"].rows.name == "piano" and len(CONFIGS["piano"].rows) == 6
+    with pytest.raises(ParameterError, match="organ"):
+        MusaeConfig(layout="organ")
+
+
+def test_voices_of_a_hand_share_a_decoder():
+    torch.manual_seed(0)
+    c = replace(TINY, layout="piano", shared=True)
+    own, shared = Decoder(replace(c, shared=False)), Decoder(c)
+    assert (len(own.lstms), len(shared.lstms), len(shared.heads)) == (6, 2, 6)
+    z = torch.randn(1, c.latent)
+    before = shared(z)
+    with torch.no_grad():
+        shared.lstms[1].weight_hh_l0.add_(0.5)  # of the left hand
+    changed = (shared(z) - before).abs().amax(dim=(0, 1, 3)) > 1e-6
+    assert changed.tolist() == [False, False, False, True, True, True]
 
 
 def test_a_song_without_tag_sets_none():

@@ -120,6 +120,7 @@ CONFIGS: dict[str, MusaeConfig] = {
     "small-16": MusaeConfig(
         body="conv", bars=16, hidden=144, latent=192, deviation=0.3, floor=0.2, hierarchical=True, bar_latent=96
     ),
+    "piano": MusaeConfig(layout="piano", body="conv", hidden=136, latent=192, deviation=0.3, floor=0.2),
     "lstm": MusaeConfig(),
     "lstm-16": MusaeConfig(bars=16, hidden=192, hierarchical=True),
     "paper": MusaeConfig(hidden=1024, start="paper", **_PUBLISHED),
@@ -128,8 +129,8 @@ CONFIGS: dict[str, MusaeConfig] = {
     "large": MusaeConfig(hidden=1024, latent=512, layers=3),
     "large-16": MusaeConfig(bars=16, hidden=512, latent=512, layers=3, hierarchical=True, bar_latent=256),
 }
-"""`small` for two cores, `lstm` its recurrent twin, `large` for a GPU, `-16` for sixteen bars; `paper` and `program` as
-published."""
+"""`small` for two cores, `piano` of two hands, `lstm` as `small` but recurrent, `large` for a GPU, `-16` for sixteen
+bars; `paper` and `program` as published."""
 
 
 def units(c: MusaeConfig) -> Tensor:
@@ -203,13 +204,14 @@ class Encoder(nn.Module):
         self.spread = nn.Linear(self.body.channels, c.latent)
         if c.deviation != 1.0:
             nn.init.constant_(self.spread.bias, 2 * math.log(c.deviation))
-        self.sharpest = 2 * math.log(c.floor)
+        self.sharpest, self.narrow = 2 * math.log(c.floor), 2 * math.log(c.unit)
         self.register_buffer("unit", units(c), persistent=False)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
         found = self.body(self.inputs(states))
         spread = self.spread(found.mean(dim=1)).clamp(self.sharpest, HIGHEST_S)
-        return self.mean(found.flatten(1)) * self.unit, spread + 2 * self.unit.log()
+        # genre dimensions, too: a petal is as narrow there, across, as in all others
+        return self.mean(found.flatten(1)) * self.unit, spread + self.narrow
 
 
 # -- decoder --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def latent_data(
     wjazzd: Annotated[Path | None, typer.Option(help="The Weimar Jazz Database, its solos to get a band.")] = None,
     asap: Annotated[Path | None, typer.Option(help="ASAP, its scores to be given out to players.")] = None,
     piano: Annotated[
-        Path | None, typer.Option(help="Store of `train genre-data`, to become voices of two hands, without bands.")
+        Path | None, typer.Option(help="Store of `train genre`, to become voices of two hands; no bands beside it.")
     ] = None,
     lakh: Annotated[Path | None, typer.Option(help="LMD-matched.")] = None,
     terms: Annotated[
@@ -38,7 +38,7 @@ def latent_data(
     bands: Annotated[int, typer.Option(help="For each song of --pop909 and solo of --wjazzd.")] = 2,
     compat: Annotated[bool, typer.Option("--compat", help="Take and code songs as published.")] = False,
 ):
-    """Turn songs into states of four tracks (drums, bass, guitar or piano, strings), split by song."""
+    """Turn songs into states of four tracks (drums, bass, guitar or piano, strings) or of two hands, split by song."""
     from spartito.training.data.multitrack import LICENCES
     from spartito.training.latent_commands import prepare_bands
 
@@ -68,7 +68,10 @@ def latent(
     store: Annotated[Path, typer.Argument(help="Store of `train latent-data`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; an interrupted one goes on.")],
     config: Annotated[
-        str, typer.Option(help="tiny, small, large; small-16, large-16 for 16 bars; paper, paper-16, program.")
+        str,
+        typer.Option(
+            help="tiny, small, piano, lstm, large; small-16, lstm-16, large-16 for 16 bars; paper, paper-16, program."
+        ),
     ] = "small",
     prior: Annotated[
         str, typer.Option(help="flower: a petal per tag; gaussian: one; narrow: one as small as a petal.")
@@ -80,7 +83,7 @@ def latent(
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "not stated",
     data: Annotated[str, typer.Option(help="What it was trained on, for the card.")] = "not stated",
 ):
-    """Train a latent space of four tracks: an autoencoder, and a critic that shapes its codes."""
+    """Train a latent space of four tracks or of two hands: an autoencoder, and a critic that shapes its codes."""
     from spartito.training.latent_commands import recipe_of, train_latent
 
     folder = train_latent(

@@ -127,6 +127,7 @@ TINY = {"steps": 4, "report_every": 2, "validate_every": 4, "warmup": 0, "precis
 CONFIGS: dict[str, LatentRecipe] = {
     "tiny": replace(_ours("tiny", batch=4, **TINY), critics=2),
     "small": _ours("small", report_every=50, validate_every=1_000),
+    "piano": _ours("piano", report_every=50, validate_every=1_000),
     "small-16": _ours("small-16", batch=32, report_every=50, validate_every=1_000),
     "large": _ours("large", batch=256, steps=14_000, learning_rate=5e-4),
     "large-16": _ours("large-16", batch=256, steps=10_000, learning_rate=5e-4),
