@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from spartito.errors import DeviceError, ModelError  # noqa: E402
-from spartito.models.export import export_model  # noqa: E402
+from spartito.models.export import export_model, write_config  # noqa: E402
 from spartito.models.harmonic_transcriber import HarmonicTranscriber, HarmonicTranscriberConfig  # noqa: E402
 from spartito.models.hub import list_models  # noqa: E402
 from spartito.models.runtime import open_graph, open_torch  # noqa: E402
@@ -99,3 +99,11 @@ def test_shipped_graphs_equal_their_networks(info):
     network = open_torch(restored(info.folder, config), ("spectrum",), device="cpu")({"spectrum": spectrum})
     for ours, theirs in zip(graph, network, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_configuration_comes_back_and_has_a_row_of_numbers_a_line(tmp_path):
+    config = {"name": "a [1,  2]\n[3,\n4]", "rows": [[1, -2.5e-7], [3.0, 4]], "none": [], "words": ["1", "b"]}
+    write_config(config, tmp_path)
+    text = (tmp_path / "config.json").read_text()
+    assert json.loads(text) == config
+    assert "[ 1, -2.5e-07 ]" in text

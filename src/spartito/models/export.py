@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import struct
 import warnings
 from collections.abc import Collection
@@ -138,9 +139,10 @@ def read_run(source: str | os.PathLike, config: dict | None = None) -> tuple[dic
 
 
 def write_config(config: dict, folder: Path) -> None:
-    """`config` as `folder`/config.json."""
+    """`config` as `folder`/config.json; rows of numbers are lines."""
+    text = re.sub(r"\[\n[-+.\deE,\s]+\]", lambda row: " ".join(row[0].split()), json.dumps(config, indent=2))
     with atomic_path(folder / CONFIG) as path:
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def _shorten(graph) -> None:
