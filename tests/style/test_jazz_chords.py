@@ -52,7 +52,7 @@ def test_two_five_one(early):
     right, before = ((track.root == truth.root).mean() for track in (found, usual))
     assert right >= 0.85 and right > before + 0.1
     assert (found.quality == truth.quality).mean() >= 0.8
-    assert len(found.starts) <= 12  # the bass walks, the chord stays
+    assert len(found.starts) < len(usual.starts)  # the bass walks, the chord stays
     assert len(found.keys) == 48 and (found.keys >= 0).all() and found.key == usual.key
 
 
