@@ -173,7 +173,7 @@ def blend_file(
         panels["morph"] = morph.states
     from spartito.notes.layouts import layout_of
 
-    title = f"{songs[0].title} to {songs[1].title}"
+    title = f"{source.stem} to {settings.second.stem}"
     makers[f"{PICTURE}.png"] = partial(_picture, panels, layout=layout_of(report["layout"]), title=title)
     write_all(outputs, makers, progress, begin=WRITING)
     return {"to": str(settings.second), **report}

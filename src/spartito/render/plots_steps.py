@@ -23,10 +23,11 @@ __all__ = ["plot_steps"]
 COLOURS = ("#555B61", "#0B6E4F", "#D55E00", "#1F77B4", "#7B4FA3", "#B8860B")  # drums, bass, guitar, strings, more
 MAX_BARS = 16  # shown of each panel; what is longer is cut, and the title says so
 MAX_PANELS = 24
-WIDTH, PANEL_HEIGHT, HEAD = 11.0, 1.7, 0.8  # inches
+WIDTH, PANEL_HEIGHT, HEAD = 11.0, 1.9, 0.8  # inches
 LANE = 1.0  # height of a drum's lane, semitones
 PALE = 0.28  # opacity of what the reference has, too
 MARGIN = 2  # semitones around the lowest and highest note
+THINNEST = 0.007  # of the panel, half the height of a note
 GAP = 0.15  # steps, so that repeated notes come apart
 
 
@@ -76,13 +77,13 @@ def plot_steps(
         if reference is not None and len(panels[name]) == len(reference):
             same = (panels[name] == reference) & (reference < SILENT)
             old = same[here[:, 0], here[:, 4]]
+        axis.set_xlim(start, stop)
+        axis.set_ylim(floor - 0.5, high + 0.5)
         _panel(axis, here, height, old, layout)
         for key in range(12 * (low // 12), high + 1, 12):
             axis.axhline(key - 0.5, color=GRID, linewidth=0.5, zorder=1)
         for line in range(start, stop + 1, BAR):
             axis.axvline(line, color=BAR_LINE, linewidth=0.7, alpha=0.7, zorder=1.5)
-        axis.set_xlim(start, stop)
-        axis.set_ylim(floor - 0.5, high + 0.5)
         axis.set_yticks([key for key in CS if low <= key <= high], [CS[k] for k in CS if low <= k <= high])
         axis.set_ylabel(name, fontsize=9, color=INK)
         axis.tick_params(colors=INK, labelsize=7)
@@ -106,7 +107,8 @@ def _panel(axis, table: np.ndarray, height: np.ndarray, old: np.ndarray, layout:
     drums = np.isin(table[:, 4], layout.drums)
     left = table[:, 0]
     right = left + np.where(drums, 1, table[:, 1]) - GAP
-    bottom, top = height - 0.45, height + 0.45
+    half = max(0.45, THINNEST * np.ptp(axis.get_ylim()))
+    bottom, top = height - half, height + half
     corners = np.stack(
         [np.column_stack(c) for c in ((left, bottom), (left, top), (right, top), (right, bottom))], axis=1
     )  # (n, 4 corners, 2 coordinates)

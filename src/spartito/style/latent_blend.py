@@ -350,14 +350,13 @@ def _assembled(pair: Pair, states: np.ndarray, share: np.ndarray, *, title: str)
     parts.append(np.column_stack([c, c + late_by[v, c % BAR], stop, pitch[fresh], level, v]))
     table = np.concatenate(parts)
     details = {
-        "notes": len(table),
         "of_a": int((of_first & ~(found[1] >= 0)).sum()),
         "of_b": int((of_second & ~(found[0] >= 0)).sum()),
         "of_both": int(((found[0] >= 0) & (found[1] >= 0)).sum()),
         "new": int(fresh.sum()),
     }
     notes, tempo = _played(pair, table, share, title=title)
-    return notes, details | {"tempo": tempo}
+    return notes, {"notes": len(notes), "tempo": tempo} | details
 
 
 def _found(own: Segments, start: np.ndarray, pitch: np.ndarray, voice: np.ndarray) -> np.ndarray:
@@ -427,7 +426,7 @@ def _once(array: np.ndarray) -> np.ndarray:
     order = np.lexsort((array["offset"], array["onset"], array["pitch"], array["track"]))
     array = array[order]
     same = (np.diff(array["pitch"]) == 0) & (np.diff(array["track"]) == 0)
-    double = np.append(same & (np.diff(array["onset"]) < 2 * SHORTEST), False)
+    double = np.append(same & (np.diff(array["onset"]) < 2 * SHORTEST), False)[: len(array)]
     array = array[~double]
     same = (np.diff(array["pitch"]) == 0) & (np.diff(array["track"]) == 0)
     array["offset"][:-1] = np.where(same, np.minimum(array["offset"][:-1], array["onset"][1:]), array["offset"][:-1])

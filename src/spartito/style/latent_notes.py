@@ -156,6 +156,7 @@ def usual_places(song: LatentSong) -> tuple[np.ndarray, np.ndarray]:
     late = song.band.place - cell
     at_place = _means(voice * BAR + (cell + song.lead) % BAR, late, count * BAR).reshape(count, BAR)
     together = _means((cell + song.lead) % BAR, late, BAR)[None]
+    together = np.where(np.isnan(together), _means(voice, late, count)[:, None], together)
     gap = np.clip(_means(voice, cell + length - song.band.stop, count), 0, 0.5)
     return np.nan_to_num(np.where(np.isnan(at_place), together, at_place)), np.nan_to_num(gap)
 

@@ -36,7 +36,8 @@ __all__ = ["Codes", "LatentSong", "LatentWarning", "decode_song", "encode_song",
 OTHER = -1  # a track that no cell belongs to
 LAST_PIANO = 7  # General MIDI program
 LONGEST = 1 << 16  # steps: 4,096 bars, two and a quarter hours at 120 quarter notes per minute
-FOUR = 0.8  # share of bars of four quarters in a piece that counts as one in 4/4, as in `transfer`
+FOUR = 0.8  # share of bars that lie on the model's, in a piece that counts as one in 4/4, as in `transfer`
+WHOLE = (BAR, BAR // 2, BAR // 4)  # steps of a bar that lie on the model's, two or four to one of it
 SHORT_WINDOW = 2  # bars up to which windows begin at every bar
 LONG_HOP = 4  # bars between longer ones
 HARMONY_REACH = ((0, 1.0), (1, 0.5), (4, 0.2))  # beats around a step, and what the pitch classes there count
@@ -66,7 +67,7 @@ class LatentSong:
     beats : Beats
     beats_by : "given", "file", "tracked" or "even"
     four : bool
-        Bars are of four quarters; else the piece is gone through by beats.
+        Bars are of four quarters (or two, or one); else the piece is gone through by beats.
     """
 
     notes: Notes
@@ -181,9 +182,13 @@ def read_song(
     quarters = by_quarters(found)
     down = STEPS_PER_BEAT * np.flatnonzero(quarters.positions == 0)
     bars = np.diff(down)
-    four = bool(np.mean(bars == BAR) >= FOUR) if len(bars) else int(quarters.positions.max()) + 1 == BAR // 4
-    lead = int(-down[0] % BAR) if four else 0
-    steps = lead + int((table.notes[:, 0] + table.notes[:, 1]).max())
+    if len(bars) == 0:
+        bars = STEPS_PER_BEAT * np.array([int(quarters.positions.max()) + 1])
+    four = bool(np.mean(np.isin(bars, WHOLE)) >= FOUR)
+    full = int(np.argmax(bars == np.bincount(bars).argmax()))  # the first bar that is no pick-up
+    lead = int(-down[full] % BAR) if four else 0
+    length = np.where(layout.pitched[table.notes[:, 4]], table.notes[:, 1], 1)  # how long a hit lasts, nobody hears
+    steps = lead + int((table.notes[:, 0] + length).max())
     if steps > LONGEST:
         raise NotesError(f"the piece has {steps // BAR:,} bars by its beats: {LONGEST // BAR:,} at most")
     steps = -(-steps // BAR) * BAR
