@@ -15,6 +15,7 @@ from spartito.training.cli_genre_pair import attach as attach_genre_pair
 from spartito.training.cli_harmony import attach as attach_harmony
 from spartito.training.cli_idiom import attach as attach_idiom
 from spartito.training.cli_latent import attach as attach_latent
+from spartito.training.cli_latent_judge import attach as attach_latent_judge
 from spartito.training.cli_pairs import attach as attach_pairs
 from spartito.training.cli_pop2piano import attach as attach_pop2piano
 from spartito.training.cli_tokens import attach as attach_tokens
@@ -29,6 +30,7 @@ attach_genre_pair(app)
 attach_idiom(app)
 attach_harmony(app)
 attach_latent(app)
+attach_latent_judge(app)
 attach_pairs(app)
 attach_pop2piano(app)
 attach_tokens(app)
