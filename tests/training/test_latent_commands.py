@@ -14,6 +14,7 @@ from spartito.models.musae import MusAE, MusaeConfig  # noqa: E402
 from spartito.models.musae_prior import prior_from_dict  # noqa: E402
 from spartito.training import musae_batches as data  # noqa: E402
 from spartito.training.data.band_store import BandPiece, open_bands, write_bands  # noqa: E402
+from spartito.training.data.genre_store import GridPiece, save_pieces  # noqa: E402
 from spartito.training.latent_commands import prepare_bands, recipe_of, train_latent  # noqa: E402
 
 GENRES = "jazz", "rock", "pop", "soul"
@@ -86,6 +87,31 @@ def test_training_there_and_back(store, tmp_path, prior):
     assert {"validation_accuracy", "validation_hold_baseline", "validation_mmd"} <= set(last)
     more = train_latent(store, tmp_path / "more", recipe=recipe_of("tiny", prior=prior), init=run, report=said.append)
     assert json.loads((more / "config.json").read_text())["init"] == "run"
+
+
+def test_a_piano_from_a_store_of_genres(tmp_path):
+    random = np.random.default_rng(0)
+    for genre, low in (("classic", 40), ("jazz", 50), ("pop", 60)):
+        for split in ("train", "validation"):
+            steps = np.repeat(np.arange(0, 128, 2), 2)
+            rows = np.column_stack([steps, np.full(128, 2), low + random.integers(0, 20, 128), np.full(128, 80)])
+            notes = np.column_stack([rows, np.tile([0, 1], 64)])
+            piece = GridPiece(split, split, notes, notes[:, 0].astype(float), np.array([[0, 128]]), 100.0)
+            save_pieces(tmp_path / "genres" / genre / split / "pop909.npz", [piece])
+    made = prepare_bands(tmp_path / "piano", piano=tmp_path / "genres", report=lambda _: None)
+    assert "classic" in made and "jazz" in made
+    with pytest.raises(ParameterError, match="of its own"):
+        prepare_bands(tmp_path / "piano", piano=tmp_path / "genres", asap=tmp_path)
+    with pytest.raises(ParameterError, match="piano"):
+        train_latent(tmp_path / "piano", tmp_path / "run", recipe=recipe_of("tiny"))
+    recipe = recipe_of("tiny", settings=["network.layout=piano"])
+    said = []
+    run = train_latent(tmp_path / "piano", tmp_path / "run", recipe=recipe, report=said.append)
+    config = json.loads((run / "config.json").read_text())
+    assert config["network"]["layout"] == "piano" and sorted(config["tags"]) == ["classic", "jazz", "pop"]
+    assert config["tempo"]["jazz"] == 100 and np.shape(config["velocity"]["pop"]) == (6, 16)
+    last = [json.loads(line) for line in said if line.startswith("{")][-1]
+    assert {"validation_onset_rh1", "validation_onset_lh3"} <= set(last)
 
 
 def test_what_cannot_be_done(store, tmp_path):
