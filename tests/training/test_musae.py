@@ -50,6 +50,18 @@ def test_no_penalty_for_a_linear_critic_of_unit_norm():
     assert losses.gradient_penalty(lambda z: z @ (3 * w), prior, made) == pytest.approx(4, rel=1e-5)
 
 
+def test_moments_of_all_codes_and_of_each_component():
+    codes = torch.tensor([[1.0], [3.0], [-1.0], [-3.0]])
+    deviation = math.sqrt(20 / 3)  # of all four, whose mean is 0
+    assert losses.moment_loss(codes).item() == pytest.approx((deviation - 1) ** 2)
+    two = torch.tensor([0, 0, 1, 1])  # means 2 and -2, deviation sqrt(2) in both
+    each = 4 + (math.sqrt(2) - 1) ** 2
+    assert losses.moment_loss(codes, two, components=2).item() == pytest.approx(each, rel=1e-4)
+    assert losses.moment_loss(codes, two, components=0) == losses.moment_loss(codes)  # a Gaussian has no components
+    alone = torch.tensor([0, 0, 1, 2])  # single codes have no deviation: only the first two count
+    assert losses.moment_loss(codes, alone, components=2).item() == pytest.approx(each, rel=1e-4)
+
+
 def test_penalty_is_taken_where_share_says():
     prior, made = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0]])
 

@@ -222,7 +222,8 @@ class Game:
         score = network("critic", self.seen(z, batch["component"]), batch["component"])
         if r.moments:
             white = self.prior.whitened(z, batch["component"])
-            terms["moments"] = r.moments * moment_loss(white)
+            many = self.prior.components
+            terms["moments"] = r.moments * moment_loss(white, batch["component"], components=many)
         terms["adversarial"] = beta * encoder_loss(score)
         if self.dims is not None:
             spread = self.deviations.to(z.device)
