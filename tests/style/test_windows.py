@@ -170,6 +170,7 @@ def test_what_sounds_like_a_mistake_is_left_out():
         (4, 4, 61): False,  # a minor second over C
         (4, 2, 73): False,  # a minor ninth
         (4, 4, 68): True,  # a minor second over G, which the network took away
+        (4, 1, 70): True,  # short, but in a chord
         (8, 2, 61): True,  # C has ended
     }
     notes = np.array([(*key, 64, 1) for key in wrote])
