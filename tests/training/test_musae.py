@@ -53,13 +53,21 @@ def test_no_penalty_for_a_linear_critic_of_unit_norm():
 def test_moments_of_all_codes_and_of_each_component():
     codes = torch.tensor([[1.0], [3.0], [-1.0], [-3.0]])
     deviation = math.sqrt(20 / 3)  # of all four, whose mean is 0
-    assert losses.moment_loss(codes).item() == pytest.approx((deviation - 1) ** 2)
+    assert losses.moment_loss(codes).item() == pytest.approx((deviation - 1) ** 2, rel=1e-4)
     two = torch.tensor([0, 0, 1, 1])  # means 2 and -2, deviation sqrt(2) in both
     each = 4 + (math.sqrt(2) - 1) ** 2
     assert losses.moment_loss(codes, two, components=2).item() == pytest.approx(each, rel=1e-4)
     assert losses.moment_loss(codes, two, components=0) == losses.moment_loss(codes)  # a Gaussian has no components
     alone = torch.tensor([0, 0, 1, 2])  # single codes have no deviation: only the first two count
     assert losses.moment_loss(codes, alone, components=2).item() == pytest.approx(each, rel=1e-4)
+
+
+def test_dimensions_that_tell_the_same():
+    a, b = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.tensor([1.0, 1.0, -1.0, -1.0])
+    assert losses.likeness_loss(torch.stack([a, 3 * b], dim=1)).item() == pytest.approx(0, abs=1e-6)
+    assert losses.likeness_loss(torch.stack([a, -2 * a], dim=1)).item() == pytest.approx(1)
+    assert losses.likeness_loss(torch.stack([a, a + b, b], dim=1)).item() == pytest.approx(2 * 2 * 0.5 / 3)
+    assert torch.isfinite(losses.likeness_loss(torch.zeros(4, 3)))
 
 
 def test_penalty_is_taken_where_share_says():

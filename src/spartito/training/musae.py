@@ -37,6 +37,7 @@ from spartito.training.musae_losses import (
     critic_loss,
     encoder_loss,
     gradient_penalty,
+    likeness_loss,
     moment_loss,
     rate_at,
     reconstruction,
@@ -70,6 +71,8 @@ class LatentRecipe:
     whitened: bool = True
     moments: float = 1.0
     """Weight of `musae_losses.moment_loss`; published: 0."""
+    likeness: float = 0.3
+    """Weight of `musae_losses.likeness_loss`; published: 0."""
     attribute: float = 1.0
     """Weight of the attribute loss; no effect when the network gives attributes no dimensions."""
     transpose: tuple[int, int] = (-5, 6)
@@ -115,6 +118,7 @@ def _published(network: str, *, batch: int, learning_rate: float, **fields) -> L
         critic_betas=(0.9, 0.999),
         whitened=False,
         moments=0.0,
+        likeness=0.0,
         attribute=0.0,
         compat=True,
         optional=(),
@@ -224,6 +228,8 @@ class Game:
             white = self.prior.whitened(z, batch["component"])
             many = self.prior.components
             terms["moments"] = r.moments * moment_loss(white, batch["component"], components=many)
+        if r.likeness:
+            terms["likeness"] = r.likeness * likeness_loss(z[:, 2:])
         terms["adversarial"] = beta * encoder_loss(score)
         if self.dims is not None:
             spread = self.deviations.to(z.device)

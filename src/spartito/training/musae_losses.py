@@ -26,6 +26,7 @@ __all__ = [
     "critic_loss",
     "encoder_loss",
     "gradient_penalty",
+    "likeness_loss",
     "moment_loss",
     "rate_at",
     "reconstruction",
@@ -85,7 +86,7 @@ def moment_loss(white: Tensor, component: Tensor | None = None, *, components: i
     genres apart has then to be told by the dimensions of genre, or a step from petal to petal would change nothing.
     """
     if component is None or components < 2:
-        return white.mean(dim=0).square().mean() + (white.std(dim=0) - 1).square().mean()
+        component, components = torch.zeros(len(white), dtype=torch.int64, device=white.device), 1
     member = F.one_hot(component, components + 1).to(white.dtype)  # (B, components and the centre)
     count = member.sum(dim=0)
     mean = (member.T @ white) / count.clamp_min(1)[:, None]
@@ -93,6 +94,18 @@ def moment_loss(white: Tensor, component: Tensor | None = None, *, components: i
     each = mean.square().mean(dim=1) + ((square + 1e-6).sqrt() - 1).square().mean(dim=1)
     weight = torch.where(count > 1, count, torch.zeros_like(count))  # one code has no deviation
     return (weight * each).sum() / weight.sum().clamp_min(1)
+
+
+def likeness_loss(codes: Tensor) -> Tensor:
+    """How much the dimensions of codes (B, k) tell the same: squared correlations with all others, their sum, mean over
+    dimensions; 0 when none does, k - 1 when all are one. In a batch of B it is (k - 1) / (B - 1) by chance.
+
+    Codes that must bear noise are else repeated in several dimensions, and a draw from the prior, in which dimensions
+    are independent, looks like no code at all (ours).
+    """
+    centred = codes - codes.mean(dim=0)
+    unit = centred / centred.norm(dim=0).clamp_min(1e-6)
+    return (unit.T @ unit).square().sum() / codes.shape[1] - 1
 
 
 # -- schedules ------------------------------------------------------------------------------------------------------
