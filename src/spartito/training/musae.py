@@ -72,7 +72,7 @@ class LatentRecipe:
     moments: float = 1.0
     """Weight of `musae_losses.moment_loss`; published: 0."""
     likeness: float = 0.3
-    """Weight of `musae_losses.likeness_loss`; published: 0."""
+    """Weight of `musae_losses.likeness_loss`, which rises as a linear beta does; published: 0."""
     attribute: float = 1.0
     """Weight of the attribute loss; no effect when the network gives attributes no dimensions."""
     transpose: tuple[int, int] = (-5, 6)
@@ -229,7 +229,8 @@ class Game:
             many = self.prior.components
             terms["moments"] = r.moments * moment_loss(white, batch["component"], components=many)
         if r.likeness:
-            terms["likeness"] = r.likeness * likeness_loss(z[:, 2:])
+            risen = beta_at(int(batch["step"]), steps=r.loop.steps, rise=r.beta_rise)
+            terms["likeness"] = r.likeness * risen * likeness_loss(z[:, 2:])
         terms["adversarial"] = beta * encoder_loss(score)
         if self.dims is not None:
             spread = self.deviations.to(z.device)
