@@ -40,7 +40,6 @@ __all__ = [
     "TONES",
     "ChordTrack",
     "NoteChordConfig",
-    "basses_of",
     "beat_chroma",
     "chords_of",
     "local_keys",
@@ -326,7 +325,7 @@ def chords_of(
     root = np.where(path > 0, (path - 1) % 12, -1)
     quality = np.where(path > 0, (path - 1) // 12, -1)
     track = ChordTrack(root, quality, root.copy())
-    track = replace(track, bass=basses_of(track, bass))
+    track = replace(track, bass=_basses(track, bass))
     keys, logits = local_keys(chroma, config=config), config.key_evidence * _fit(chroma.sum(axis=0))[:, None]
     key = find_key(logits, track.chords(np.arange(n_beats + 1.0)))
     return replace(track, key=key, keys=keys if key else np.full(n_beats, -1))
@@ -343,7 +342,7 @@ def _strength(places: np.ndarray) -> np.ndarray:
     return np.where(places == 0, 0, np.where(half, 1, 2))
 
 
-def basses_of(track: ChordTrack, bass: np.ndarray) -> np.ndarray:
+def _basses(track: ChordTrack, bass: np.ndarray) -> np.ndarray:
     """(beats,) the pitch class under each chord: that of most weight in its beats, first of all in its first one."""
     spans = track.segments
     first = np.zeros(len(track), dtype=bool)

@@ -15,7 +15,8 @@ Method
     - chords follow each other as they do in jazz (`HarmonyStatistics.chain` and `.changes`: a dominant goes down a
       fifth, and on a downbeat), which turns scattered thirds and sevenths into progressions.
 
-    The best path over beats (Viterbi) is the answer. The weights were chosen on a third of the validation solos.
+    The best path over beats (Viterbi) is the answer. Its chords stand on their roots: the lowest key of a voicing is no
+    bass, that would be another player's. The weights were chosen on a third of the validation solos.
     `benchmarks/jazz_chords.py` on test works: roots of 55 % of the beats right, 27 % as other genres are heard. These
     solos are real, what accompanies them was made by a rule (`training.jazz_comping`): of real comping nobody has told
     us the chords.
@@ -35,7 +36,6 @@ from spartito.analysis.note_chords import (
     DEFAULT_NOTE_CHORDS,
     QUALITIES,
     ChordTrack,
-    basses_of,
     beat_chroma,
     chords_of,
     local_keys,
@@ -136,8 +136,7 @@ def jazz_chords(
     path = _path(stays, begins, strengths_of(places), np.maximum(keys, 0), statistics, config)
     silent = (total[:, 0] == 0) & (usual.root < 0)
     root = np.where(silent, -1, path % 12)
-    track = ChordTrack(root, np.where(silent, -1, path // 12), root.copy(), key=usual.key, keys=keys)
-    return replace(track, bass=basses_of(track, bass))
+    return ChordTrack(root, np.where(silent, -1, path // 12), root.copy(), key=usual.key, keys=keys)
 
 
 def on_their_beats(notes: np.ndarray) -> np.ndarray:
