@@ -74,7 +74,7 @@ def test_share_of_monotone_paths():
     path = np.stack([first, first, second])
     path[0, 1], path[1, 1] = second[1], first[1]  # the second pair goes away, back, away
     found = latent.interpolation(path, first, second, shares=shares)
-    assert found["monotone"] == 0.5
+    assert found["monotone"] == 0.5 and found["rising"] == 0.75
 
 
 def test_rows_of_the_heat_map_by_hand():

@@ -16,6 +16,7 @@ from spartito.evaluation.latent_pairs import (
     logistic,
     neighbour_map,
     principal,
+    recognised,
     separability,
 )
 
@@ -138,3 +139,16 @@ def test_pairs_of_genres():
     assert first["code"] > 0.9 and first["first_two"] > 0.9 and first["features"] < 0.75
     assert pairs[1].figures["first_two"] < 0.75 and first["songs_first"] == 9 and first["windows_second"] == 24
     assert 0 not in songs[pairs[0].rows] and pairs[0].map.shape == pairs[0].plane.shape == (48, 2)
+
+
+def test_a_listener_knows_genres_and_what_is_like_them():
+    random = np.random.default_rng(5)
+    songs = np.repeat(np.arange(30), 4)
+    genre = songs % 3
+    features = np.column_stack([random.standard_normal((120, 2)), np.full(120, np.nan)])
+    features[:, 0] += 8 * genre
+    drawn = np.array([[8.0, 0, 0], [16, 0, np.nan], [0, 0, 0], [16, 0, 0]])
+    found = recognised(features, genre, songs, {"drawn": (drawn, np.array([1, 2, 0, 1]))})
+    assert found["real"] > 0.9 and found["drawn"] == pytest.approx((1 + 0.5 + 1) / 3)
+    with pytest.raises(ParameterError, match="two songs"):
+        recognised(features, genre, songs * 0, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spartito.evaluation.latent_prior import mmd, prior_match, share_moved, sliced_wasserstein
+from spartito.evaluation.latent_prior import dimensions_used, mmd, prior_match, share_moved, sliced_wasserstein
 from spartito.models.musae_prior import Flower, Gaussian
 
 
@@ -32,6 +32,13 @@ def test_codes_that_follow_the_prior_and_others():
     far = prior_match(0.2 * random.standard_normal((900, 6)) + [3, 0, 0, 0, 0, 0])
     assert far["means"][0] == pytest.approx(3, abs=0.05) and far["deviations"][1] == pytest.approx(0.2, abs=0.02)
     assert far["sliced_wasserstein"] > 10 * far["sliced_wasserstein_of_prior"] and far["mmd"] > 0.1
+
+
+def test_dimensions_that_say_the_same_count_once():
+    x = np.array([1.0, -1, 1, -1]), np.array([1.0, 1, -1, -1])
+    assert dimensions_used(np.column_stack([x[0], 3 * x[0], -x[0]])) == pytest.approx(1)
+    assert dimensions_used(np.column_stack([x[0], x[1], 0 * x[0]])) == pytest.approx(2)
+    assert dimensions_used(np.column_stack([x[0], x[1], x[1]])) == pytest.approx(9 / 5)
 
 
 def decoder(*dimensions):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,11 +13,10 @@ from spartito.cli import app
 from spartito.errors import ParameterError
 from spartito.evaluation import latent_figures
 from spartito.evaluation.latent_figures import held_out, readable
-from spartito.evaluation.latent_report import HeldOut, decoder, heat_map, measure, pairs_of, rows_of, with_mean
+from spartito.evaluation.latent_report import HeldOut, decoder, heat_map, measure, pairs_of, with_mean
 from spartito.models.hub import ModelInfo
 from spartito.models.musae_runtime import LatentModel
 from spartito.notes.four_tracks import DRUMS, HOLD, SILENT, encode
-from spartito.notes.layouts import BAND
 from spartito.training.data.band_store import BandPiece, open_bands, write_bands
 
 CELLS, TAGS = 32 * 4, ["rock", "jazz"]
@@ -131,14 +131,17 @@ def test_the_heat_map_is_that_of_what_components_decode_to(held):
 
 def test_genres_that_are_decoded_as_they_are_agree_with_real_ones(held):
     windows = [held.states[held.tags[:, i]] for i in (0, 1)]
-    real = [rows_of(states, BAND) for states in windows]
 
-    def decode(z):  # the petal of rock lies to the right, that of jazz to the left
-        return np.stack([windows[int(left)][i % len(windows[0])] for i, left in enumerate(z[:, 0] < 0)])
+    def decode(z, *, swapped=False):  # the petal of rock lies to the right, that of jazz to the left
+        return np.stack([windows[int(left) ^ swapped][i % len(windows[0])] for i, left in enumerate(z[:, 0] < 0)])
 
     given = {"count": len(windows[0]), "random": np.random.default_rng(0)}
-    assert heat_map(copier(), decode, real, **given)["agreement"] == pytest.approx(1)
-    assert heat_map(copier(), decode, real[::-1], **given)["agreement"] == pytest.approx(-1)
+    alike = heat_map(copier(), decode, held, held.states, **given)
+    assert alike["agreement"] == pytest.approx(1) == alike["contrast"]
+    assert alike["recognised"] == {"real": 1, "rebuilt": 1, "drawn": 1}
+    other = heat_map(copier(), partial(decode, swapped=True), held, held.states[::-1], **given)
+    assert other["agreement"] == pytest.approx(-1) and other["contrast"] == pytest.approx(1)
+    assert other["recognised"]["drawn"] == 0
 
 
 def test_one_gaussian_has_no_heat_map_and_no_petals(held):

@@ -113,7 +113,8 @@ def interpolation(path: np.ndarray, first: np.ndarray, second: np.ndarray, *, sh
     """Curves of paths from windows `first` to `second` (w, T, 4); `path` (a, w, T, 4) holds the states at each alpha.
 
     `from_first`, `to_second`: mean and standard error of the distance at each alpha; `monotone`: share of pairs whose
-    distance from the first never falls; and all of it in what sounds (`sounding_...`).
+    distance from the first never falls; `rising`: share of single steps on which it does not; and all of it in what
+    sounds (`sounding_...`).
     """
     if len(path) != len(shares):
         raise ParameterError(f"a path has {len(shares)} points, not {len(path)}")
@@ -125,7 +126,8 @@ def interpolation(path: np.ndarray, first: np.ndarray, second: np.ndarray, *, sh
                 "mean": curve.mean(axis=1).tolist(),
                 "error": (curve.std(axis=1, ddof=1) / np.sqrt(curve.shape[1])).tolist() if curve.shape[1] > 1 else None,
             }
-        found[prefix + "monotone"] = float((np.diff(from_first, axis=0) >= 0).all(axis=0).mean())
+        rising = np.diff(from_first, axis=0) >= 0
+        found[prefix + "monotone"], found[prefix + "rising"] = float(rising.all(axis=0).mean()), float(rising.mean())
     return found
 
 

@@ -6,6 +6,8 @@ codes are whitened first (`models.musae_prior`), so that every dimension should 
     code_mean, code_deviation    of every dimension: 0 and 1 when the prior is met
     sliced_wasserstein, mmd      distances of two samples; `..._of_prior`: of two samples of the prior itself, the best
                                  that can be reached with as many
+    dimensions_used              (sum of eigenvalues)^2 / sum of squares, of the correlations of dimensions: 1 when all
+                                 say the same, their number when each says something else
 
 `share_moved` counts the cells of decoded windows that change when only two dimensions do. Below 0.02 the decoder does
 not listen to them, and a genre knob that turns them is dead.
@@ -22,7 +24,7 @@ import numpy as np
 from spartito.models.musae_paths import towards
 from spartito.models.musae_prior import Flower, Gaussian
 
-__all__ = ["mmd", "prior_match", "share_moved", "sliced_wasserstein"]
+__all__ = ["dimensions_used", "mmd", "prior_match", "share_moved", "sliced_wasserstein"]
 
 DIRECTIONS = 64  # of the sliced distance
 SAMPLE = 512  # windows of which the discrepancy is taken: it needs their distances
@@ -41,9 +43,20 @@ def prior_match(whitened: np.ndarray, *, seed: int = 0) -> dict:
         "sliced_wasserstein_of_prior": sliced_wasserstein(other, normal),
         "mmd": mmd(whitened[some], normal[:SAMPLE]),
         "mmd_of_prior": mmd(other[:SAMPLE], normal[:SAMPLE]),
+        "dimensions_used": dimensions_used(whitened),
+        "dimensions_used_of_prior": dimensions_used(normal),
         "means": [round(float(v), 4) for v in mean],
         "deviations": [round(float(v), 4) for v in deviation],
     }
+
+
+def dimensions_used(codes: np.ndarray) -> float:
+    """The participation ratio of the correlations of the dimensions of codes (w, N_z); constant ones count nothing."""
+    codes = codes - codes.mean(axis=0)
+    deviation = codes.std(axis=0)
+    codes = codes[:, deviation > 1e-9] / deviation[deviation > 1e-9]
+    correlations = codes.T @ codes / max(len(codes), 1)
+    return float(codes.shape[1] ** 2 / max((correlations**2).sum(), 1e-12))
 
 
 def share_moved(

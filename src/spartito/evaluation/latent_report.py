@@ -10,7 +10,9 @@ Parts of a model's report
     heat_map         `rows`, `genres` (around the circle), `change` (rows, genres): relative change of low-level
                      measures of 256 windows decoded from each component; `real`: of real windows of the genre;
                      `agreement`: correlation of the two tables; `smooth`: circular autocorrelation and chance of
-                     it, of each row, of all together and of all real ones. None with one Gaussian
+                     it, of each row, of all together and of all real ones; `contrast`: how large the changes are,
+                     in those of real music; `recognised`: how often a listener who knows real windows takes them, real
+                     windows rebuilt and draws for their genre. None with one Gaussian
     pairs            `evaluation.latent_pairs`
     prior            `evaluation.latent_prior`; `sigma`: mean deviation of a window's code, in those of the prior
     control          sliders and genre knob, `evaluation.control`
@@ -27,7 +29,7 @@ import numpy as np
 
 from spartito.errors import ParameterError
 from spartito.evaluation import latent
-from spartito.evaluation.latent_pairs import Pair, genre_pairs
+from spartito.evaluation.latent_pairs import Pair, genre_pairs, recognised
 from spartito.evaluation.latent_prior import prior_match, share_moved
 from spartito.models.musae_paths import path
 from spartito.models.musae_prior import Flower
@@ -143,8 +145,7 @@ def measure(
         "moved_by_two_dimensions": share_moved(decode, mean[:MOVED], model.prior, seed=seed),
     }
     if isinstance(model.prior, Flower):
-        real = [rows_of(held.states[held.tags[:, i]], layout) if i >= 0 else None for i in known]
-        report["heat_map"] = heat_map(model, decode, real, count=per_component, random=random)
+        report["heat_map"] = heat_map(model, decode, held, made, count=per_component, random=random)
     return report, drawn
 
 
@@ -240,17 +241,24 @@ def rows_of(states: np.ndarray, layout: Layout) -> np.ndarray | None:
     return np.where(count > 0, np.where(there, rows, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
 
 
-def heat_map(model: LatentModel, decode, real: list, *, count: int, random) -> dict:
-    """What windows drawn from each component are like, beside real ones; `real` (rows,) of each genre, or None."""
+def heat_map(model: LatentModel, decode, held: HeldOut, made: np.ndarray, *, count: int, random) -> dict:
+    """What windows drawn from each component are like, beside real ones; `made` are these rebuilt."""
     genres = list(model.tags) or [str(i) for i in range(model.prior.count)]
     drawn = [decode(model.prior.sample(np.full(count, i), random)) for i in range(len(genres))]
     means = np.column_stack([rows_of(states, model.layout) for states in drawn])
     names = list(latent.heat_rows(drawn[0][:1], layout=model.layout))
     missing = np.full(len(names), np.nan)
-    truth = np.column_stack([missing if row is None else row for row in real] or [missing] * len(genres))
+    real = [
+        rows_of(held.states[held.tags[:, held.names.index(g)]], model.layout) if g in held.names else None
+        for g in genres
+    ]
+    truth = np.column_stack([missing if row is None else row for row in real])
     change, true_change = latent.relative_change(means), latent.relative_change(truth)
     both = np.isfinite(change) & np.isfinite(true_change)
     several = both.sum() > 2 and change[both].std() > 0 and true_change[both].std() > 0
+    size, true_size = (
+        np.sqrt(np.mean(np.clip(c[both], -1, 1) ** 2)) if several else np.nan for c in (change, true_change)
+    )
     return {
         "rows": names,
         "genres": genres,
@@ -260,7 +268,29 @@ def heat_map(model: LatentModel, decode, real: list, *, count: int, random) -> d
         "real_means": truth.tolist(),
         "real": true_change.tolist(),
         "agreement": float(np.corrcoef(change[both], true_change[both])[0, 1]) if several else float("nan"),
+        "contrast": float(size / true_size),
+        "recognised": listened(model, held, made, drawn, genres),
         "smooth": [list(latent.smoothness(row)) for row in change],
         "smooth_of_all": list(latent.smoothness_of_all(change)),
         "smooth_of_real": list(latent.smoothness_of_all(true_change)),
     }
+
+
+def listened(model: LatentModel, held: HeldOut, made: np.ndarray, drawn: list, genres: list[str]) -> dict[str, float]:
+    """`latent_pairs.recognised` of windows that have one genre of two songs or more, rebuilt and `drawn`."""
+
+    def features(states: np.ndarray) -> np.ndarray:
+        return np.column_stack(list(latent.heat_rows(states, layout=model.layout).values()))
+
+    single = held.tags.sum(axis=1) == 1
+    genre = held.tags.argmax(axis=1)
+    several = [i for i in range(len(held.names)) if len(np.unique(held.songs[single & (genre == i)])) > 1]
+    rows = single & np.isin(genre, several)
+    if len(several) < 2:
+        return {}
+    kinds = np.repeat([held.names.index(g) if g in held.names else -1 for g in genres], [len(d) for d in drawn])
+    states = np.concatenate(drawn)[np.isin(kinds, several)]
+    others = {"rebuilt": (features(made[rows]), genre[rows])}
+    if len(states):
+        others["drawn"] = (features(states), kinds[np.isin(kinds, several)])
+    return recognised(features(held.states[rows]), genre[rows], held.songs[rows], others)

@@ -36,7 +36,6 @@ SHOWN = {  # figure: heading of its panel
     "note_f1": "notes right (F1)",
 }
 CURVES = {"linear": "straight", "spherical": "along the sphere", "petals": "past the petals", "data": "cells exchanged"}
-LEGEND = {"frameon": False, "fontsize": 8, "ncols": 2}
 SURE = 0.05  # of a permutation test, below which a row is marked
 SATURATED = 1.0  # relative change at which the colour of a heat map is full
 
@@ -77,29 +76,30 @@ def plot_interpolation(found: Mapping[str, Mapping], path: str | os.PathLike, *,
     axes = figure.subplots(1, 3, width_ratios=(3, 3, 2))
     kinds = [kind for kind in CURVES if kind in found]
     for axis, prefix, heading in zip(axes, ("", "sounding_"), ("states", "what sounds")):
-        for kind in kinds:
-            colour = INK if kind == "data" else COLOURS[kinds.index(kind)]
-            shares = np.asarray(found[kind]["shares"])
+        for i, kind in enumerate(kinds):
+            colour = INK if kind == "data" else COLOURS[i]
+            shares, width = np.asarray(found[kind]["shares"]), 2.2 if kind == "linear" else 1.2
             for end, line in (("from_first", "-"), ("to_second", "--")):
                 curve = found[kind][prefix + end]
                 mean, error = np.asarray(curve["mean"]), np.asarray(curve["error"] or 0.0)
-                label = f"{CURVES[kind]} (never back: {found[kind][prefix + 'monotone']:.0%})"
-                axis.plot(shares, mean, line, color=colour, linewidth=1.4, label=label if line == "-" else None)
+                axis.plot(shares, mean, line, color=colour, linewidth=width)
                 axis.fill_between(shares, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, linewidth=0)
         axis.set_title(f"cells that differ, {heading}", fontsize=10, color=INK)
         axis.set_xlabel("share of the second window", color=INK)
         axis.set_ylim(bottom=0)
         _plain(axis)
-        axis.legend(*axis.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, -0.16), **LEGEND)
     last = axes[2]
     names = [name for name in ("density", "pitch_range") if all(f"{name}_bend" in found[k] for k in kinds)]
     for i, kind in enumerate(kinds):
         colour = INK if kind == "data" else COLOURS[i]
         left = np.arange(len(names)) + (i - (len(kinds) - 1) / 2) * 0.8 / len(kinds)
-        last.bar(left, [found[kind][f"{name}_bend"] for name in names], 0.7 / len(kinds), color=colour)
+        back = f"never back {found[kind]['monotone']:.0%}, in what sounds {found[kind]['sounding_monotone']:.0%}"
+        bends = [found[kind][f"{name}_bend"] for name in names]
+        last.bar(left, bends, 0.7 / len(kinds), color=colour, label=f"{CURVES[kind]}: {back}")
     last.set_xticks(np.arange(len(names)), [name.replace("_", " ") for name in names])
-    last.set_title("off the straight way (deviations)", fontsize=10, color=INK)
+    last.set_title("off the straight way\n(deviations)", fontsize=10, color=INK)
     _plain(last)
+    figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     _save(figure, path, title)
 
 
