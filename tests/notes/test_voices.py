@@ -10,7 +10,7 @@ from spartito.errors import ParameterError
 from spartito.notes.four_tracks import HOLD, SILENT, encode, notes_of
 from spartito.notes.layouts import BAND, PIANO
 from spartito.notes.notes import Notes, Track
-from spartito.notes.voices import in_hands, in_voices, voice_of, voices
+from spartito.notes.voices import in_hands, in_voices, single_keys, voice_of, voices
 
 RIGHT, LEFT = 1, 0
 RH1, RH2, RH3, LH1, LH2, LH3 = (PIANO.tracks.index(name) for name in ("rh1", "rh2", "rh3", "lh1", "lh2", "lh3"))
@@ -88,6 +88,14 @@ def test_two_voices_on_one_key_strike_it_once():
     table = np.array([[0, 2, 60, 50, RH3], [0, 4, 60, 70, LH1], [0, 1, 64, 80, RH1]])
     assert in_hands(table).tolist() == [[0, 4, 60, 70, RIGHT], [0, 1, 64, 80, RIGHT]]
     assert len(in_hands(np.zeros((0, 5)))) == 0 and len(in_voices(np.zeros((0, 5)))[0]) == 0
+
+
+def test_a_key_that_is_held_is_struck_again():
+    table = np.array([[0, 8, 60, 50, RH2], [4, 2, 60, 70, LH3], [0, 8, 67, 60, RH1], [6, 4, 60, 40, RH1]])
+    assert single_keys(table).tolist() == [
+        [0, 8, 67, 60, RH1], [0, 4, 60, 50, RH2], [4, 2, 60, 70, LH3], [6, 4, 60, 40, RH1]
+    ]  # fmt: skip
+    assert len(single_keys(np.zeros((0, 5)))) == 0
 
 
 def test_a_band_has_no_voices():

@@ -32,7 +32,7 @@ from spartito.notes.phrases import LEFT_HAND, RIGHT_HAND, STEPS_PER_BEAT, by_qua
 from spartito.notes.roles import Grid
 from spartito.notes.two_hands import piano_in_two_hands
 
-__all__ = ["in_hands", "in_voices", "voice_of", "voices"]
+__all__ = ["in_hands", "in_voices", "single_keys", "voice_of", "voices"]
 
 NONE = -1  # the voice of a note that has none
 SECTIONS = (RIGHT_HAND, LEFT_HAND)  # hands of the layout's sections
@@ -112,17 +112,30 @@ def in_voices(notes: np.ndarray, *, layout: Layout = PIANO) -> tuple[np.ndarray,
 def in_hands(table: np.ndarray, *, layout: Layout = PIANO) -> np.ndarray:
     """Notes (m, 5) of voices as notes of two hands: 0 left, 1 right, in place of the track; sorted by step and pitch.
 
-    A key that both hands or two voices strike at once is struck once, as long as the longest, as loud as the loudest.
+    Each key is struck once at a time, see `single_keys`.
+    """
+    table = single_keys(table)
+    table[:, 4] = np.array(SECTIONS)[np.array(layout.sections)[table[:, 4]]]
+    return table[np.lexsort((table[:, 2], table[:, 0]))]
+
+
+def single_keys(table: np.ndarray) -> np.ndarray:
+    """Notes (m, 5) of voices without doubles: what one keyboard can play; sorted by step, then track.
+
+    A key that several voices strike at once is struck once, by the first of them, as long as the longest, as loud as
+    the loudest. A key that is struck while another voice holds it ends there and begins again. Notes of a model, whose
+    voices do not know of each other, need this.
     """
     table = np.array(table, dtype=np.int64).reshape(-1, 5)
-    table[:, 4] = np.array(SECTIONS)[np.array(layout.sections)[table[:, 4]]]
-    table = table[np.lexsort((-table[:, 4], table[:, 2], table[:, 0]))]
+    table = table[np.lexsort((table[:, 4], table[:, 0], table[:, 2]))]
     if not len(table):
         return table
     first = np.flatnonzero(np.append(True, np.any(np.diff(table[:, [0, 2]], axis=0) != 0, axis=1)))
     found = table[first]
     found[:, 1], found[:, 3] = (np.maximum.reduceat(table[:, i], first) for i in (1, 3))
-    return found
+    same, gap = np.diff(found[:, 2]) == 0, np.diff(found[:, 0])
+    found[:-1, 1] = np.where(same, np.minimum(found[:-1, 1], gap), found[:-1, 1])
+    return found[np.lexsort((found[:, 4], found[:, 0]))]
 
 
 def voices(notes: Notes, beats: Beats, *, layout: Layout = PIANO) -> Band:
