@@ -94,6 +94,14 @@ def test_codes_over_their_petals(tmp_path):
         plots.plot_codes(*given, tmp_path / "codes.bmp")
 
 
+def test_sliders(tmp_path):
+    found = {name: {"rho": 0.7, "slope": 0.5, "off_target": 0.1} for name in ("density", "pitch_range")}
+    plots.plot_control(found, {"density": found["density"]}, tmp_path / "control.png", title="sliders")
+    assert (tmp_path / "control.png").read_bytes().startswith(PNG)
+    with pytest.raises(ParameterError, match="no sliders"):
+        plots.plot_control({}, {}, tmp_path / "control.png")
+
+
 def test_pairs_of_genres(tmp_path):
     points = np.random.default_rng(0).standard_normal((6, 2))
     pair = SimpleNamespace(

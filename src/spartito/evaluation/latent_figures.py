@@ -8,6 +8,7 @@ measures every model on them (`evaluation/latent_report.py`) and writes into a f
     <model>_interpolation.png, _path.png    paths between windows, as curves, and one of them as music
     <model>_heat.png                        what is high and low in the genres, with a flower
     <model>_codes.png, _pairs.png           where codes lie, and genres beside each other
+    <model>_control.png                     whether its sliders obey
 
 Models of one kind (the same tracks, as many bars) see the same windows: as many of every genre that any of them knows,
 spread evenly over its songs.
@@ -214,6 +215,11 @@ def _draw(name: str, model: LatentModel, report: dict, drawn: Drawn, held: HeldO
     )
     if drawn.pairs:
         plots.plot_pairs(held.names, drawn.pairs, folder / f"{name}_pairs.png", title=f"{name}: genre beside genre")
+    control = report["control"] or {}
+    if control.get("sliders"):
+        songs = control.get("songs", {}).get("sliders", {})
+        title = f"{name}: sliders, a step is one deviation"
+        plots.plot_control(control["sliders"], songs, folder / f"{name}_control.png", title=title)
     heat = report["heat_map"]
     if heat is not None:
         voices = model.layout.together

@@ -5,6 +5,7 @@
     plot_path             the same path as music: piano rolls, with drums below
     plot_heat             what is high and low in each genre, decoded and in real music, genres around the circle
     plot_codes            where codes lie in the two dimensions of genre, and how wide they are in all
+    plot_control          whether sliders do what they say, and what else they move
     plot_pairs            every genre beside every other: principal components below, t-SNE above the names
 
 They take the figures of `evaluation/latent_report.py`, and draw nothing that is not in them.
@@ -25,7 +26,15 @@ from spartito.notes.phrases import STEPS_PER_BEAT
 from spartito.render.plots import BAR_LINE, CS, GRID, INK
 from spartito.render.plots_style import _checked, _figure
 
-__all__ = ["plot_codes", "plot_heat", "plot_interpolation", "plot_pairs", "plot_path", "plot_reconstruction"]
+__all__ = [
+    "plot_codes",
+    "plot_control",
+    "plot_heat",
+    "plot_interpolation",
+    "plot_pairs",
+    "plot_path",
+    "plot_reconstruction",
+]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7B4FA3", "#6B6B6B")  # M. Okabe, K. Ito
 TRACK_COLOURS = {"drums": INK, "bass": "#0072B2", "guitar": "#D55E00", "strings": "#009E73"}
@@ -36,6 +45,11 @@ SHOWN = {  # figure: heading of its panel
     "note_f1": "notes right (F1)",
 }
 CURVES = {"linear": "straight", "spherical": "along the sphere", "petals": "past the petals", "data": "cells exchanged"}
+OBEYED = {  # figure of a slider: heading, and what is asked for ("" for sliders not named)
+    "rho": ("asked and measured agree (rho)", {"density": 0.8, "duration": 0.8, "": 0.6}),
+    "slope": ("what one step moves (steps)", {"": 1.0}),
+    "off_target": ("what it moves besides (steps)", {"": 0.2}),
+}
 SURE = 0.05  # of a permutation test, below which a row is marked
 SATURATED = 1.0  # relative change at which the colour of a heat map is full
 
@@ -232,6 +246,32 @@ def plot_codes(
     wide.set_xlabel("dimension", color=INK)
     for axis in (flat, wide):
         _plain(axis)
+    _save(figure, path, title)
+
+
+def plot_control(
+    windows: Mapping[str, Mapping], songs: Mapping[str, Mapping], path: str | os.PathLike, *, title=""
+) -> None:
+    """Sliders of decoded windows and, if given, of edited songs: slider -> figures (`evaluation.control`), beside the
+    figures that are asked for."""
+    path, names = _checked(path), list(windows)
+    if not names:
+        raise ParameterError("there are no sliders to draw")
+    places = {"windows, decoded": windows} | ({"songs, edited in the loop": songs} if songs else {})
+    figure = _figure((12.0, 3.4))
+    for axis, (key, (heading, asked)) in zip(figure.subplots(1, len(OBEYED)), OBEYED.items()):
+        for i, (label, found) in enumerate(places.items()):
+            left = np.arange(len(names)) + (i - (len(places) - 1) / 2) * 0.4
+            height = [found.get(name, {}).get(key, np.nan) for name in names]
+            axis.bar(left, height, 0.36, color=COLOURS[i], label=label, zorder=2)
+        for i, name in enumerate(names):
+            line = asked.get(name, asked[""])
+            axis.hlines(line, i - 0.42, i + 0.42, color=INK, linewidth=1.2, zorder=3)
+        axis.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
+        axis.set_title(heading, fontsize=10, color=INK)
+        axis.set_ylim(bottom=0)
+        _plain(axis)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     _save(figure, path, title)
 
 
