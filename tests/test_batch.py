@@ -1,4 +1,4 @@
-"""Many files: what is found, where results go, and that no file harms another."""
+"""Many files: that no file harms another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 
 import batch_tasks
 from spartito import batch
-from spartito.batch import Input, find_inputs, plan, run
+from spartito.batch import run
+from spartito.batch_files import Input, plan
 from spartito.errors import MissingExtraError, ParameterError
 
 
@@ -28,87 +29,6 @@ def files(folder: Path, **contents: str) -> list[Path]:
 
 def jobs_of(paths, output, formats=("out",)):
     return plan([Input(p) for p in paths], formats=formats, ending="_x", output=output)
-
-
-# -- what is found ------------------------------------------------------------------------------------------
-
-
-def test_folders_are_searched_and_keep_their_sub_folders(tmp_path):
-    files(tmp_path / "in" / "deep", b="1")
-    files(tmp_path / "in", a="1", old_x="an earlier result")
-    (tmp_path / "in" / "notes.md").write_text("no input")
-    files(tmp_path / "in" / ".hidden", c="1")
-    found = find_inputs([tmp_path / "in"], suffixes=[".txt"], ending="_x")
-    assert [(i.path.name, str(i.folder)) for i in found] == [("a.txt", "."), ("b.txt", "deep")]
-
-
-def test_several_folders_keep_their_own_names(tmp_path):
-    files(tmp_path / "one", a="1")
-    files(tmp_path / "two", a="2")
-    found = find_inputs([tmp_path / "one", tmp_path / "two"], suffixes=[".txt"])
-    jobs = plan(found, formats=["out"], ending="_x", output=tmp_path / "o")
-    assert [j.outputs["out"] for j in jobs] == [tmp_path / "o/one/a_x.out", tmp_path / "o/two/a_x.out"]
-    assert not any(j.problem for j in jobs)
-
-
-def test_a_file_named_twice_comes_once(tmp_path):
-    (path,) = files(tmp_path, a="1")
-    assert len(find_inputs([path, tmp_path, path], suffixes=[".txt"])) == 1
-
-
-def test_any_suffix_is_taken_when_named(tmp_path):
-    assert [i.path.name for i in find_inputs([tmp_path / "strange.xyz"], suffixes=[".txt"])] == ["strange.xyz"]
-
-
-def test_nothing_named():
-    with pytest.raises(ParameterError, match="at least one"):
-        find_inputs([], suffixes=[".txt"])
-
-
-# -- where results go ---------------------------------------------------------------------------------------
-
-
-def test_results_lie_beside_the_input_by_default(tmp_path):
-    (path,) = files(tmp_path, song="1")
-    (job,) = plan([Input(path)], formats=["mid", "pdf"], ending="_transcription")
-    assert job.outputs == {n: tmp_path / f"song_transcription.{n}" for n in ("mid", "pdf")}
-
-
-def test_output_with_a_suffix_is_a_file_for_one_input(tmp_path):
-    a, b = files(tmp_path, a="1", b="2")
-    (job,) = plan([Input(a)], formats=["mid"], ending="_x", output=tmp_path / "new.mid")
-    assert job.outputs == {"mid": tmp_path / "new.mid"}
-    with pytest.raises(ParameterError, match="one file"):
-        plan([Input(a), Input(b)], formats=["mid"], ending="_x", output=tmp_path / "new.mid")
-    with pytest.raises(ParameterError, match="pdf was asked for"):
-        plan([Input(a)], formats=["pdf"], ending="_x", output=tmp_path / "new.mid")
-
-
-@pytest.mark.parametrize("name", ["folder", "folder/", "v1.0", "there.is", "new.one/"])
-def test_output_that_is_a_folder(tmp_path, name):
-    (path,) = files(tmp_path, a="1")
-    (tmp_path / "there.is").mkdir()
-    (job,) = plan([Input(path)], formats=["mid"], ending="_x", output=f"{tmp_path}/{name}")
-    assert job.outputs["mid"] == tmp_path / name / "a_x.mid"
-
-
-@pytest.mark.parametrize("second", ["song.flac", "SONG.txt"])
-def test_two_inputs_never_share_an_output(tmp_path, second):
-    (first,) = files(tmp_path / "a", song="1")
-    other = tmp_path / "b" / second
-    other.parent.mkdir()
-    other.write_text("2")
-    jobs = jobs_of([first, other], tmp_path / "o")
-    assert not jobs[0].problem and str(first) in jobs[1].problem
-    assert [o.status for o in run(jobs, batch_tasks.copy)] == ["failed", "done"]
-    assert (tmp_path / "o" / "song_x.out").read_text() == "1"
-
-
-def test_the_input_is_never_overwritten(tmp_path):
-    (path,) = files(tmp_path, a="mine")
-    (job,) = plan([Input(path)], formats=["txt"], ending="", output=tmp_path)
-    (outcome,) = run([job], batch_tasks.copy)
-    assert outcome.status == "failed" and "overwrite the input" in outcome.message and path.read_text() == "mine"
 
 
 # -- running ------------------------------------------------------------------------------------------------
@@ -221,3 +141,68 @@ def test_the_sweep_takes_only_temporary_files_of_its_jobs(tmp_path):
         (tmp_path / "o" / name).write_text("")
     batch._sweep([job])
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == [".a_x.out", ".b_x.0123abcd.part.out", "a_x.out"]
+
+
+# -- groups -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def groups():
+    batch_tasks.GROUPS.clear()
+    return batch_tasks.GROUPS
+
+
+def grouped(tmp_path, workers=1, progress=None, **contents):
+    """The outcomes by name, in the order they came."""
+    jobs = jobs_of(files(tmp_path, **contents), tmp_path / "o")
+    return {o.job.source.stem: o for o in run(jobs, batch_tasks.grouped, workers=workers, progress=progress)}
+
+
+def test_a_group_is_what_fills_it(tmp_path, groups):
+    found = grouped(tmp_path, a="1", b="2", c="3", d="4", e="alone", f="6")
+    assert groups == [["1", "2", "3"], ["4", "alone"], ["6"]]
+    assert [o.status for o in found.values()] == ["done"] * 6 and list(found) == list("abcdef")
+    assert (tmp_path / "o" / "e_x.out").read_text() == "ALONE" and found["e"].details == {"length": 5}
+
+
+def test_a_group_has_a_limit(tmp_path, groups, monkeypatch):
+    monkeypatch.setattr(batch, "GROUP", 2)
+    grouped(tmp_path, a="1", b="2", c="3")
+    assert groups == [["1", "2"], ["3"]]
+
+
+def test_a_failure_in_a_group_is_that_of_one_file(tmp_path, groups):
+    found = grouped(tmp_path, a="early", b="odd", c="middle", d="late")
+    assert groups == [["odd", "middle", "late"], ["odd"], ["middle"], ["late"]]  # together, then each by itself
+    assert {name: (o.status, o.message) for name, o in found.items()} == {
+        "a": ("failed", "there is nothing to begin with"),
+        "b": ("done", ""),
+        "c": ("failed", "there is nothing in the middle"),
+        "d": ("failed", "there is no end"),
+    }
+    assert {name: o.warnings for name, o in found.items()} == {"a": (), "b": ("this is odd",), "c": (), "d": ()}
+    assert [p.name for p in (tmp_path / "o").iterdir()] == ["b_x.out"]
+
+
+def test_one_file_that_fails_is_not_tried_twice(tmp_path, groups):
+    assert grouped(tmp_path, c="middle")["c"].message == "there is nothing in the middle"
+    assert groups == [["middle"]]
+
+
+def test_several_workers_do_each_file_by_itself(tmp_path, groups):
+    found = grouped(tmp_path, workers=2, a="1", b="middle", c="odd")
+    assert {name: o.status for name, o in found.items()} == {"a": "done", "b": "failed", "c": "done"}
+    assert groups == [] and found["c"].warnings == ("this is odd",)
+
+
+def test_an_interrupted_group_leaves_nothing_of_it(tmp_path, groups):
+    def stop(job, part):
+        if len(groups) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grouped(tmp_path, progress=stop, a="1", b="2", c="3", d="4", e="5")
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["a_x.out", "b_x.out", "c_x.out"]
+    jobs = jobs_of([tmp_path / f"{name}.txt" for name in "abcde"], tmp_path / "o")
+    again = [o.status for o in run(jobs, batch_tasks.grouped, skip_existing=True)]
+    assert again == ["skipped"] * 3 + ["done"] * 2

@@ -11,7 +11,7 @@ import spartito
 from frame import run_cli
 from restyling import FakeEngine, judged
 from songs import RATE, analysis, band, fake_analyze, write_song
-from spartito import outputs_songs, outputs_style
+from spartito import outputs_cover, outputs_songs, outputs_style
 from spartito.arrangement import cover
 from spartito.audio.audio import Audio
 from spartito.cover_genre import with_chords_of
@@ -89,7 +89,7 @@ def test_on_the_command_line(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(spartito, "analyze", fake_analyze, raising=False)
     monkeypatch.setattr(outputs_songs, "open_listener", lambda: None)
     engine = FakeEngine(up)
-    for module in (outputs_songs, outputs_style):
+    for module in (outputs_cover, outputs_style):
         monkeypatch.setattr(module, "open_style_engine", lambda name, device: engine)
     source = write_song(tmp_path / "song.wav", 8.0)
     options = ["--model", "chords", "--melody", "omit", "--genre", "jazz", "--genre-strength", "0.5"]

@@ -12,7 +12,7 @@ import spartito
 import tiny_pop2piano as tiny
 from frame import run_cli
 from songs import RATE, analysis, band, fake_analyze, write_song
-from spartito import outputs_songs
+from spartito import cover_variants, outputs_songs, pop2piano_cover
 from spartito.arrangement import CoverWarning
 from spartito.audio.audio import Audio
 from spartito.cover_arrangers import Piece, Wish, open_arranger
@@ -134,6 +134,17 @@ def test_a_list_of_songs():
         spartito.cover(list(songs), model=model, analysis=known[0])
     with pytest.raises(ParameterError, match="original: of one song"):
         spartito.cover(list(songs), model=model, original=songs[0])
+
+
+def test_a_style_for_each_of_several_songs():
+    audio, known = song()
+    piece = Piece(audio, known)
+    found = spartito.cover([piece, piece, piece], model=arranger(), style=["composer3", None, "composer2"], **PLAIN)
+    assert [set(notes.pitch.tolist()) for notes in found] == [{62}, {60}, {61}]
+    with pytest.raises(ParameterError, match="2 styles is for a list of as many songs"):
+        spartito.cover(piece, model=arranger(), style=["composer1", "composer2"])
+    with pytest.raises(ParameterError, match="no composer 'composer22'"):
+        spartito.cover([piece], model=arranger(), style=["composer22"])
 
 
 def test_small_batches():
@@ -290,6 +301,32 @@ def test_files_of_several_lengths_and_rates_by_two_composers(capfd, folder, told
     assert sorted(path.name for path in out.rglob("*.mid")) == names
     status, _, err = run_cli(capfd, "cover", *given, "--composer", "composer1@1,composer7@2", "--title", "Ours")
     assert status == 0 and (out / "one_cover.mid").exists(), err
+
+
+def test_short_songs_are_written_side_by_side(capfd, told, tmp_path, monkeypatch):
+    """What comes of each is what comes of it alone; one that cannot be heard stands aside."""
+    paths = [write_song(tmp_path / "songs" / f"{name}.wav", seconds) for name, seconds in zip("abcd", (5, 8, 3, 6))]
+    (tmp_path / "songs" / "bad.wav").write_text("no sound")
+    monkeypatch.setattr(pop2piano_cover, "AT_ONCE", 1000)
+
+    def calls(*given, out):
+        model = arranger()
+        monkeypatch.setattr(cover_variants, "open_variant", lambda variant, device: model)
+        options = ["--model", "fake", "--style", "composer1,composer3", "-f", "mid", "-o", str(tmp_path / out)]
+        return run_cli(capfd, "cover", *map(str, given), *options), model.model.generator.calls
+
+    (status, _, err), together = calls(tmp_path / "songs", out="together")
+    assert status == 1 and "bad.wav" in err and "4 done, 1 failed" in err
+    by_itself = []
+    for path in paths:
+        (status, _, err), (call,) = calls(path, out="alone")
+        by_itself.append(call)
+        assert status == 0, err
+    assert [len(features) for features, *_ in together] == [sum(len(features) for features, *_ in by_itself)]
+    made = sorted(path.name for path in (tmp_path / "together").iterdir())
+    assert made == [f"{name}_cover_{style}.mid" for name in "abcd" for style in ("composer1", "composer3")]
+    for name in made:
+        assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
 def test_as_the_port_on_the_command_line(capfd, folder, told, tmp_path):

@@ -75,7 +75,7 @@ def cover(
     compat: bool = False,
     hop: int | None = None,
     melody: str = "include",
-    style: str | StylePlan | None = None,
+    style: str | StylePlan | Sequence[str | StylePlan | None] | None = None,
     like: str | os.PathLike | Notes | None = None,
     controls: Mapping[str, int | str] | str | None = None,
     difficulty: int | None = None,
@@ -122,7 +122,8 @@ def cover(
     melody : "include" or "omit"
         Whether the piano plays the sung tune (that of the analysis, over what the arranger writes), or accompanies it.
     style : str, optional
-        For models with styles: one of them, or one for each section as in "calm@1,flowing@33" (`cover_styles`).
+        For models with styles: one of them, or one for each section as in "calm@1,flowing@33" (`cover_styles`). A list
+        has one for each of several songs, which may be one prepared song several times.
     like : path or Notes, optional
         For models with styles: a piano piece whose manner the arrangement should have. `style` and `controls` win.
     controls : mapping or str, optional
@@ -172,11 +173,12 @@ def cover(
     if arranger.plain:
         _check_plain(difficulty=difficulty, density=density, left_density=left_density, transpose=transpose or None)
     engine = None if genre is None else _genre_engine(genre, genre_strength, genre_engine, compat=compat, device=device)
+    several = isinstance(style, list | tuple)
     wish = wished(
         arranger,
         melody=melody,
         hop=hop,
-        style=style,
+        style=None if several else style,
         like=like,
         controls=controls,
         difficulty=difficulty,
@@ -184,13 +186,15 @@ def cover(
         seed=seed,
         batch_size=batch_size,
     )
+    wishes = _with_styles(source, style, wish, arranger) if several else None
     pieces = [
         prepared(song, analysis=known, original=original, separate=separate, chords=chords, watch=watch)
         for song, known in _with_analyses(source, analysis, original=original, chords=chords)
     ]
     if chords is not None and not arranger.has_chords:
         warnings.warn(f"{arranger.name} does not look at chords: they change nothing", CoverWarning, stacklevel=2)
-    arranged = arranger.arrange_songs([(piece, wish) for piece in pieces], watch)
+    jobs = list(zip(pieces, wishes or [wish] * len(pieces), strict=True))
+    arranged = arranger.arrange_songs(jobs, watch)
     if engine is not None:
         manner = {"genre": genre, "engine": engine, "strength": genre_strength, "seed": seed}
         manner["tune"] = melody == "include"
@@ -271,11 +275,7 @@ def wished(
         raise ParameterError(f"the temperature lies between 0 and 5, not at {temperature}")
     if hop not in (None, 1, 2):
         raise ParameterError(f"a prediction can serve 1 or 2 bars (hop), not {hop}")
-    if isinstance(style, str):
-        plans = parse_styles(style, arranger.styles, word=arranger.style_word)
-        if len(plans) != 1:
-            raise ParameterError(f"one cover has one {arranger.style_word}, not {style!r}: ask for each in turn")
-        style = plans[0]
+    style = _style_plan(style, arranger)
     if like is not None and not isinstance(like, Notes):
         from spartito.loading import load_notes
 
@@ -283,6 +283,25 @@ def wished(
     wish = Wish(melody, hop, difficulty, style, like, parse_controls(controls), temperature, seed, batch_size)
     arranger.check(wish)
     return wish
+
+
+def _style_plan(style: str | StylePlan | None, arranger: SongArranger) -> StylePlan | None:
+    if not isinstance(style, str):
+        return style
+    plans = parse_styles(style, arranger.styles, word=arranger.style_word)
+    if len(plans) != 1:
+        raise ParameterError(f"one cover has one {arranger.style_word}, not {style!r}: ask for each in turn")
+    return plans[0]
+
+
+def _with_styles(source, styles: Sequence, wish: Wish, arranger: SongArranger) -> list[Wish]:
+    """The wish of each of several songs."""
+    if not isinstance(source, list | tuple) or len(source) != len(styles):
+        raise ParameterError(f"a list of {len(styles)} styles is for a list of as many songs")
+    wishes = [replace(wish, style=_style_plan(style, arranger)) for style in styles]
+    for each in wishes:
+        arranger.check(each)
+    return wishes
 
 
 # -- what is known of the song ------------------------------------------------------------------------------

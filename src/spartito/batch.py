@@ -1,12 +1,14 @@
 """Many files, one after the other or side by side, so that no file can harm another.
 
-`find_inputs` turns what a person names (files and folders) into files; `plan` gives each the paths of its
-outputs and notices before any work what cannot go well; `run` does the work and yields an `Outcome` for each
-file as it ends. A file that fails is an outcome like any other. When a run is interrupted, what is finished
+`batch_files` turns what a person names into jobs; `run` does the work and yields an `Outcome` for each file as it
+ends. A file that fails is an outcome like any other. When a run is interrupted, what is finished
 stays and what is half done vanishes; with `skip_existing` the next run goes on from there.
 
 `workers` above 1 takes that many processes of this machine; "ray" hands the files to a Ray cluster whose
 machines see the same folders.
+
+A `Grouped` task has a part that costs less for several files than for one after the other. One process gathers files
+until they fill it; several processes, which share nothing, do each file by itself.
 """
 
 from __future__ import annotations
@@ -23,34 +25,45 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from spartito.batch_files import Input, Job, find_inputs, names_a_file, plan
 from spartito.errors import MissingExtraError, ParameterError, SpartitoError
 
-__all__ = ["Input", "Job", "Outcome", "Task", "find_inputs", "names_a_file", "plan", "run"]
+__all__ = ["Grouped", "Input", "Job", "Outcome", "Task", "find_inputs", "names_a_file", "plan", "run"]
 
 DEBUG = "SPARTITO_DEBUG"  # environment variable; when set, unexpected errors come with their traceback
+GROUP = 16  # files of a group at most
 PATIENCE = 5.0  # seconds an interrupted worker has to tidy up before it is killed
 
 Task = Callable[..., dict]  # task(source, outputs, progress=callable or None) -> details; picklable
 
 
 @dataclass(frozen=True)
-class Input:
-    """A file to work on, and the sub-folder its outputs go to."""
+class Grouped:
+    """A task whose middle part is done for several files at once.
 
-    path: Path
-    folder: Path = Path()
+    Attributes
+    ----------
+    begin : callable
+        `begin(source, progress=...)` -> what is known of one file; its `share` says which part of a group it fills, 1
+        when it gains nothing from company.
+    together : callable
+        `together(begun, progress=...)` -> a result for each of them.
+    end : callable
+        `end(begun, result, outputs, progress=...)` -> details.
+    """
 
+    begin: Callable[..., object]
+    together: Callable[..., list]
+    end: Callable[..., dict]
 
-@dataclass(frozen=True)
-class Job:
-    """A file, the output of each format, and what stands against it (empty: nothing)."""
-
-    source: Path
-    outputs: dict[str, Path] = field(default_factory=dict)
-    problem: str = ""
+    def __call__(self, source: Path, outputs, *, progress: Callable[[float], None] | None = None) -> dict:
+        """All of it for one file."""
+        begun = self.begin(source, progress=progress)
+        (result,) = self.together([begun], progress=progress)
+        return self.end(begun, result, outputs, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -90,124 +103,6 @@ class Outcome:
         }
 
 
-# -- planning -----------------------------------------------------------------------------------------------
-
-
-def find_inputs(
-    names: Iterable[str | os.PathLike], *, suffixes: Iterable[str], ending: str | tuple[str, ...] = ""
-) -> list[Input]:
-    """The files meant by `names`: files as they are, folders searched through for `suffixes`.
-
-    In a folder, hidden files are passed over, and so is what carries `ending` (such as "_transcription", or one of
-    several) at the end of its name: earlier outputs. Sub-folders are kept for the outputs; with several folders each
-    keeps its own name, too. No file comes twice.
-
-    Raises
-    ------
-    ParameterError
-        Nothing was named.
-    """
-    names = [Path(name) for name in names]
-    if not names:
-        raise ParameterError("no files: name at least one file or folder")
-    suffixes = {suffix.lower() for suffix in suffixes}
-    several = sum(name.is_dir() for name in names) > 1
-    found: dict[Path, Input] = {}
-    for name in names:
-        if not name.is_dir():
-            found.setdefault(_identity(name), Input(name))
-            continue
-        top = Path(name.resolve().name) if several else Path()
-        empty = True
-        for path in sorted(_walk(name)):
-            if path.suffix.lower() in suffixes and not (ending and path.stem.endswith(ending)):
-                found.setdefault(_identity(path), Input(path, top / path.parent.relative_to(name)))
-                empty = False
-        if empty:
-            found.setdefault(_identity(name), Input(name))  # `plan` complains about it
-    return list(found.values())
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(root) / name for name in files if not name.startswith("."))
-
-
-def _identity(path: Path) -> Path:
-    return Path(os.path.normcase(os.path.abspath(path)))
-
-
-def plan(
-    inputs: Sequence[Input],
-    *,
-    formats: Sequence[str],
-    ending: str = "",
-    output: str | os.PathLike | None = None,
-    name: Callable[[str, str], str] | None = None,
-) -> list[Job]:
-    """The jobs of `inputs`: `<stem><ending>.<format>` each, in one folder or as one file.
-
-    Parameters
-    ----------
-    formats : sequence of str
-        Suffixes without their dot.
-    output : path, optional
-        A folder, or, for one input and one format, the file to write (it has that format as its suffix and is
-        no folder). Without it outputs lie beside their input.
-    name : callable, optional
-        Gives the file name for the stem of an input and a format, when it is another than that.
-
-    Raises
-    ------
-    ParameterError
-        One file is asked for and there are several inputs or formats.
-    """
-    if output is not None and names_a_file(output):
-        suffix = Path(output).suffix[1:].lower()
-        if len(inputs) != 1 or inputs[0].path.is_dir():
-            raise ParameterError(f"{output} is one file; give a folder for the results of several inputs")
-        if list(formats) != [suffix]:
-            raise ParameterError(f"{output} would be a .{suffix} file, but {', '.join(formats)} was asked for")
-        return [_checked(Job(inputs[0].path, {suffix: Path(output)}))]
-    jobs: list[Job] = []
-    taken: dict[Path, Path] = {}
-    name = name or (lambda stem, kind: f"{stem}{ending}.{kind}")
-    for item in inputs:
-        folder = item.path.parent if output is None else Path(output) / item.folder
-        outputs = {kind: folder / name(item.path.stem, kind) for kind in formats}
-        rival = next((taken[key] for key in map(_fold, outputs.values()) if key in taken), None)
-        if rival is not None:
-            problem = f"its results would overwrite those of {rival}: rename one, or use another -o"
-            jobs.append(Job(item.path, problem=problem))
-            continue
-        taken |= {_fold(path): item.path for path in outputs.values()}
-        jobs.append(_checked(Job(item.path, outputs)))
-    return jobs
-
-
-def names_a_file(output: str | os.PathLike) -> bool:
-    """Whether `output` names a file: it has a suffix that begins with a letter, and is no folder."""
-    text = os.fspath(output)
-    return Path(text).suffix[1:2].isalpha() and not text.endswith(("/", os.sep)) and not Path(text).is_dir()
-
-
-def _fold(path: Path) -> Path:
-    return Path(os.path.abspath(path).casefold())  # disks of macOS and Windows do not tell capitals apart
-
-
-def _checked(job: Job) -> Job:
-    """The job with what can be said against it before any work."""
-    problem = ""
-    if job.source.is_dir():
-        problem = "this folder holds no file of a kind that can be read here"
-    elif not job.source.exists():
-        problem = "there is no such file"
-    elif any(_identity(path) == _identity(job.source) for path in job.outputs.values()):
-        problem = "the result would overwrite the input: use another -o"
-    return Job(job.source, job.outputs, problem) if problem else job
-
-
 # -- running ------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +120,7 @@ def run(
     ----------
     task : callable
         `task(source, outputs, progress=...)`, a function of a module (or a `functools.partial` of one) when
-        there are several workers.
+        there are several workers; or a `Grouped` of such.
     workers : int or "ray"
         Processes.
     skip_existing : bool
@@ -253,35 +148,100 @@ def run(
     if workers == "ray":
         yield from _with_ray(todo, task)
     elif workers == 1 or len(todo) < 2:
-        for job in todo:
-            yield _do(job, task, None if progress is None else lambda part, job=job: progress(job, part))
+        tell = lambda job: None if progress is None else lambda part: progress(job, part)  # noqa: E731
+        if isinstance(task, Grouped):
+            yield from _in_groups(todo, task, tell)
+        else:
+            for job in todo:
+                yield _do(job, task, tell(job))
     else:
         yield from _with_processes(todo, task, min(workers, len(todo)))
 
 
 def _do(job: Job, task: Task, progress: Callable[[float], None] | None = None) -> Outcome:
-    """One job; whatever it raises, short of an interruption, becomes its outcome."""
+    """One job."""
+    return _tried(lambda: task(job.source, job.outputs, progress=progress)).outcome(job)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What came of some work: its result, or why there is none."""
+
+    result: object
+    message: str
+    warnings: tuple[str, ...]
+    elapsed: float
+
+    def after(self, *earlier: _Tried) -> _Tried:
+        """The same, with what was said in earlier parts and the time they took."""
+        told = dict.fromkeys(text for part in (*earlier, self) for text in part.warnings)
+        return replace(self, warnings=tuple(told), elapsed=self.elapsed + sum(part.elapsed for part in earlier))
+
+    def outcome(self, job: Job) -> Outcome:
+        status, details = ("failed", {}) if self.message else ("done", self.result or {})
+        return Outcome(job, status, self.message, self.warnings, details, self.elapsed)
+
+
+def _tried(work: Callable[[], object]) -> _Tried:
+    """Whatever `work` raises, short of an interruption, becomes a message."""
     begin = time.perf_counter()
-    details, message, status = {}, "", "done"
+    result, message = None, ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            details = task(job.source, job.outputs, progress=progress)
+            result = work()
         except SpartitoError as error:
-            status, message = "failed", str(error)
+            message = str(error)
         except MemoryError:
-            status, message = "failed", "there is not enough memory for it: try a part of it (--start, --end)"
+            message = "there is not enough memory for it: try a part of it (--start, --end)"
         except OSError as error:
-            status, message = (
-                "failed",
-                f"{error.strerror or error} ({error.filename or 'while reading or writing'})",
-            )
+            message = f"{error.strerror or error} ({error.filename or 'while reading or writing'})"
         except Exception as error:  # a bug of ours must not cost the other files
-            status, message = "failed", f"unexpected {type(error).__name__}: {error} (please report this)"
+            message = f"unexpected {type(error).__name__}: {error} (please report this)"
             if os.environ.get(DEBUG):
                 traceback.print_exc(file=sys.stderr)
     own = dict.fromkeys(str(w.message) for w in caught if w.category.__module__.startswith("spartito"))
-    return Outcome(job, status, message, tuple(own), details or {}, time.perf_counter() - begin)
+    return _Tried(result, message, tuple(own), time.perf_counter() - begin)
+
+
+# -- groups -------------------------------------------------------------------------------------------------
+
+
+def _in_groups(jobs: Sequence[Job], task: Grouped, tell: Callable[[Job], object]) -> Iterator[Outcome]:
+    """A file that fails is out before its group is full; the others wait for company, then all are done."""
+    group: list[tuple[Job, _Tried]] = []
+    for job in jobs:
+        begun = _tried(lambda job=job: task.begin(job.source, progress=tell(job)))
+        if begun.message:
+            yield begun.outcome(job)
+        else:
+            group.append((job, begun))
+        if len(group) == GROUP or sum(begun.result.share for _, begun in group) >= 1.0:
+            yield from _together(group, task, tell)
+            group = []
+    yield from _together(group, task, tell)
+
+
+def _together(group: Sequence[tuple[Job, _Tried]], task: Grouped, tell: Callable[[Job], object]) -> Iterator[Outcome]:
+    """The outcomes of a group. What it cannot do together, for want of memory, say, each file does by itself."""
+    if not group:
+        return
+    begun = [of_one.result for _, of_one in group]
+    whole = _tried(lambda: task.together(begun, progress=tell(group[-1][0])))
+    if not whole.message:
+        made = [replace(whole, result=result, elapsed=whole.elapsed / len(group)) for result in whole.result]
+    elif len(group) == 1:
+        made = [whole]
+    else:
+        made = [
+            _tried(lambda state=state, job=job: task.together([state], progress=tell(job))[0])
+            for state, (job, _) in zip(begun, group, strict=True)
+        ]
+    for (job, before), own in zip(group, made, strict=True):
+        if not own.message:
+            ended = _tried(lambda: task.end(before.result, own.result, job.outputs, progress=tell(job)))  # noqa: B023
+            own = ended.after(own)
+        yield own.after(before).outcome(job)
 
 
 # -- processes ----------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The commands for songs: `cover`, `analyze`, `separate`.
 
-`cli.py` attaches them. Like its own, they read their options and hand the files to `outputs_songs`.
+`cli.py` attaches them. Like its own, they read their options and hand the files to `outputs_cover` and `outputs_songs`.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def cover(
     quiet: Quiet = False,
 ) -> None:
     """Any song to a piano arrangement: MIDI, score (MusicXML, PDF), sound, table, picture, analysis."""
-    from spartito import outputs_songs as songs
+    from spartito import outputs_cover as covers
     from spartito.audio.io import AUDIO_SUFFIXES
     from spartito.console import complain
     from spartito.cover_arrangers import usual_model
@@ -198,7 +198,7 @@ def cover(
         complain(f"left out, as their weights are not here: {', '.join(v.label for v in missing)}")
     if not variants:
         raise ParameterError("there are no weights of any arranger here: --model chords needs none")
-    settings = songs.CoverSettings(
+    settings = covers.CoverSettings(
         variants=variants,
         compat=compat,
         analysis=None if analysis is None else str(analysis),
@@ -224,17 +224,17 @@ def cover(
         score=score_settings(title, composer, None, "", key, False),
         sound=SoundSettings(soundfont=soundfont),
     )
-    songs.check(settings)  # what cannot go well stops here, before any file
-    default = ("wav",) if synth_only else ("mid",) if compat else songs.COVER_DEFAULTS
-    kinds = formats_of(formats, output, songs.COVER_FORMATS, default, quiet=quiet)
+    covers.check(settings)  # what cannot go well stops here, before any file
+    default = ("wav",) if synth_only else ("mid",) if compat else covers.COVER_DEFAULTS
+    kinds = formats_of(formats, output, covers.COVER_FORMATS, default, quiet=quiet)
     work(
         inputs,
-        partial(songs.cover_file, settings=settings),
+        covers.cover_task(settings),
         suffixes=AUDIO_SUFFIXES,
         ending="_cover",
         earlier=EARLIER,
-        name=partial(songs.cover_name, settings=settings),
-        formats=songs.cover_keys(kinds, settings),
+        name=partial(covers.cover_name, settings=settings),
+        formats=covers.cover_keys(kinds, settings),
         output=output,
         jobs=jobs,
         skip_existing=skip_existing,

@@ -44,6 +44,7 @@ CHORDS, POP2PIANO, TOKENS, A2S = "chords", "pop2piano", "tokens", "a2s"  # names
 USUAL = TOKENS  # who arranges when nobody is named: the best on the test excerpts of benchmarks/cover.py
 MELODY = ("include", "omit")
 BATCH = 256  # segments arranged at once
+SIDE_BY_SIDE = 8  # songs of a group where bar follows bar; as many rows cost an A2S model little more than one
 LISTENING_RATE = 16_000  # hertz, of the transcriber
 
 Watch = Callable[[str, Callable], object]
@@ -160,6 +161,12 @@ class SongArranger(Protocol):
     def check(self, wish: Wish) -> None:
         """Raise ParameterError for what it cannot do."""
 
+    def share(self, piece: Piece, watch: Watch) -> float:
+        """The part of a group the song fills when several are arranged at once, 1 when it gains nothing from company.
+
+        What is heard to know that is kept in the piece.
+        """
+
     def arrange_songs(self, jobs: Sequence[tuple[Piece, Wish]], watch: Watch) -> list[Notes]:
         """The notes of each job, in seconds, on one piano track or on "right hand" and "left hand".
 
@@ -174,6 +181,9 @@ class BlockChords:
 
     def check(self, wish: Wish) -> None:
         wish.no_styles("block chords")
+
+    def share(self, piece: Piece, watch: Watch) -> float:
+        return 1.0
 
     def arrange_songs(self, jobs, watch: Watch) -> list[Notes]:
         return [watch("arranging", lambda _, job=job: self._song(*job)) for job in jobs]
@@ -194,6 +204,13 @@ class SegmentArranger:
 
     def check(self, wish: Wish) -> None:
         wish.no_styles(self.name)
+
+    def share(self, piece: Piece, watch: Watch) -> float:
+        if self.first is None:
+            return 1.0
+        if self.model.input != "mel":
+            piece.cells(watch)
+        return 1.0 / SIDE_BY_SIDE
 
     def arrange_songs(self, jobs, watch: Watch) -> list[Notes]:
         heard = [self._heard(piece, watch) for piece, _ in jobs]

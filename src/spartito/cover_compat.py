@@ -198,6 +198,9 @@ class PublishedArranger:
         if wish.hop is not None or wish.temperature:
             raise ParameterError("hop, temperature: not with compat, which does what the published program does")
 
+    def share(self, piece, watch) -> float:
+        return 1.0
+
     def arrange_songs(self, jobs, watch) -> list[Notes]:
         return [self._song(piece, wish, watch) for piece, wish in jobs]
 

@@ -60,6 +60,9 @@ class Pop2PianoArranger:
         if unknown:
             raise ParameterError(f"{', '.join(unknown)}: Pop2Piano knows composers and nothing else")
 
+    def share(self, piece: Piece, watch: Watch) -> float:
+        return len(watch("listening", lambda _: heard(piece))) / AT_ONCE
+
     def arrange_songs(self, jobs, watch: Watch) -> list[Notes]:
         """The notes of each (piece, wish); composers of one song share what is heard of it."""
         if any(wish.melody == "omit" for _, wish in jobs):

@@ -133,6 +133,10 @@ class TokenArranger:
             raise ParameterError(f"hop is for A2S: each bar of {self.name} is written once")
         self._levels(wish)  # an example without notes is complained of here
 
+    def share(self, piece, watch) -> float:
+        """1: the windows of a song are a batch already."""
+        return 1.0
+
     def arrange_songs(self, jobs: Sequence[tuple], watch) -> list:
         """See `cover_arrangers.SongArranger`; all jobs are written side by side."""
         songs = [self.windows(piece, wish, watch) for piece, wish in jobs]
