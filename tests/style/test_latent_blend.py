@@ -12,8 +12,6 @@ from latent_songs import FakeLatent, piano, song
 from spartito.errors import ParameterError
 from spartito.models.musae_prior import Gaussian
 from spartito.notes.layouts import PIANO
-from spartito.style.latent_blend import BlendSettings, Pair, _lengths
-from spartito.style.latent_song import read_song
 
 A = song(4, bpm=120, title="First")
 B = song(4, bpm=60, key=2, title="Second")
@@ -65,19 +63,6 @@ def test_chords_timing_and_loudness_come_along():
     assert abs(np.mean(b["velocity"] - a["velocity"].astype(float)) - 5) < 1.5
     assert {t.program for t in middle.tracks if not t.is_drum} == {33, 25, 48}
     assert middle.tracks[1].controls["value"].tolist() == [90]
-
-
-def test_songs_of_different_length():
-    two, six, twenty = (read_song(song(n)) for n in (2, 6, 20))
-    assert _lengths(two, six, "auto") == (0, 96) and _lengths(two, six, "common") == (0, 32)
-    thirty = read_song(song(30))
-    assert _lengths(twenty, thirty, "auto") == (0, 320) and _lengths(twenty, thirty, "longest") == (0, 480)
-    pieces = spartito.blend(song(2), song(6), steps=3, model=FakeLatent(), pull=20)
-    assert abs(pieces[1].duration - song(6).duration) < 0.3
-    pair = Pair.of(FakeLatent(), two, six, BlendSettings())
-    assert (
-        np.array_equal(pair.first.states[32:64], pair.first.states[:32]) and pair.report()["songs"]["a"]["repeats"] == 3
-    )
 
 
 def test_a_morph_begins_as_the_first_and_ends_as_the_second():

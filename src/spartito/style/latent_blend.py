@@ -19,21 +19,21 @@ Source: interpolation as in A. Valenti, A. Carta, D. Bacciu (ECAI 2020), section
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from spartito.errors import ParameterError
 from spartito.models.musae_paths import PATHS, path
 from spartito.models.musae_prior import Flower
-from spartito.notes.four_tracks import BAR, SILENT, expanded, held, transposed
+from spartito.notes.four_tracks import BAR, SILENT, expanded
 from spartito.notes.notes import CONTROL_DTYPE, NOTE_DTYPE, Notes, Track
+from spartito.style.latent_align import Material, aligned, aligned_lengths, chroma_of, in_key
 from spartito.style.latent_cells import PULL, drawn, mixed
 from spartito.style.latent_notes import (
     LEAST,
     Segments,
     place_velocities,
-    segments_among,
     stretches,
     usual_places,
 )
@@ -53,7 +53,6 @@ __all__ = ["KEYS", "LENGTHS", "BlendSettings", "Blended", "Pair", "blend_pair", 
 
 KEYS = ("glide", "first", "keep")
 LENGTHS = ("auto", "common", "longest")
-LOOP = 16  # bars up to which a song is a loop, which repeats
 MOST_STEPS = 256
 SHORTEST = 0.02  # seconds
 CONTROLS = (7, 10, 11, 64, 91)  # volume, place, expression, pedal, reverb: what goes along from the sources
@@ -98,35 +97,6 @@ class BlendSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """A song over the aligned bars of a blend.
-
-    Attributes
-    ----------
-    song : LatentSong
-    states : np.ndarray, shape=(T, V), uint8
-    cells : np.ndarray, shape=(k, 5), int
-        Notes as in `Band.notes`, counted in aligned cells; a note of a loop comes as often as the loop.
-    rows : np.ndarray, shape=(k,), int
-        Row of each among the notes of the song's band.
-    place, stop : np.ndarray, shape=(k,), aligned cells, as played
-    segments : Segments
-    quarter : np.ndarray, shape=(bars,), seconds of a quarter note in each bar
-    copies : tuple of (first cell of the song, first aligned cell, cells)
-    """
-
-    song: LatentSong
-    states: np.ndarray
-    cells: np.ndarray
-    rows: np.ndarray
-    place: np.ndarray
-    stop: np.ndarray
-    segments: Segments
-    quarter: np.ndarray
-    copies: tuple[tuple[int, int, int], ...]
-
-
-@dataclass(frozen=True, eq=False)
 class Pair:
     """Two songs made ready for blending; `second` is in the key of the first, `interval` semitones from its own."""
 
@@ -152,10 +122,10 @@ class Pair:
         check_layout(model, a)
         if settings.path == "petals" and not isinstance(model.prior, Flower):
             raise ParameterError(f"model {model.name} has no petals: its prior is one Gaussian")
-        interval = 0 if settings.keys == "keep" else nearest_interval(_chroma(a), _chroma(b))
-        front, length = _lengths(a, b, settings.length)
-        first = _material(a, front, length)
-        second = _transposed(_material(b, front, length), interval)
+        interval = 0 if settings.keys == "keep" else nearest_interval(chroma_of(a), chroma_of(b))
+        front, length = aligned_lengths(a, b, settings.length)
+        first = aligned(a, front, length)
+        second = in_key(aligned(b, front, length), interval)
         codes = encode_states(model, first.states)
         other = encode_states(model, second.states)
         return cls(first, second, interval, codes, (codes.z, other.z), settings)
@@ -184,68 +154,6 @@ class Blended:
     notes: Notes
     states: np.ndarray
     details: dict
-
-
-# -- alignment ------------------------------------------------------------------------------------------------------
-
-
-def _chroma(song: LatentSong) -> np.ndarray:
-    """(12,) how long each pitch class sounds."""
-    table = song.band.notes[song.layout.pitched[song.band.notes[:, 4]]]
-    return np.bincount(table[:, 2] % 12, weights=table[:, 1], minlength=12)
-
-
-def _lengths(a: LatentSong, b: LatentSong, rule: str) -> tuple[int, int]:
-    """Cells of a pick-up bar in front (0 or 16), and of all that follows."""
-    front = BAR if a.lead or b.lead else 0
-    lengths = [song.steps - (BAR if song.lead else 0) for song in (a, b)]
-    short, long = max(min(lengths), BAR), max(*lengths, BAR)
-    repeat = rule == "longest" or (rule == "auto" and short <= LOOP * BAR)
-    return front, long if repeat else short
-
-
-def _material(song: LatentSong, front: int, length: int) -> Material:
-    own = BAR if song.lead else 0  # cells of its pick-up bar
-    body = max(song.steps - own, 1)
-    copies = [(0, 0, own)] if own else []
-    copies += [(own, front + start, min(body, length - start)) for start in range(0, length, body)]
-    index = np.full(front + length, -1)
-    for begin, at, cells in copies:
-        index[at : at + cells] = begin + np.arange(cells)
-    sounding = np.where(index[:, None] < 0, SILENT, expanded(song.states)[index])
-    begins = (index[:, None] >= 0) & (song.states < SILENT)[index]
-    jump = np.diff(index, prepend=-2) != 1  # what is held over a jump is struck again
-    states = held(sounding.astype(np.uint8), attack=begins | (jump[:, None] & (sounding < SILENT)))
-    table = song.band.notes
-    cell = table[:, 0] + song.lead
-    parts, rows = [], []
-    for begin, at, cells in copies:
-        inside = np.flatnonzero((cell >= begin) & (cell < begin + cells))
-        part = table[inside].copy()
-        part[:, 0] = cell[inside] - begin + at
-        part[:, 1] = np.minimum(part[:, 1], front + length - part[:, 0])
-        parts.append(part)
-        rows.append(inside)
-    cells_, rows_ = np.concatenate(parts), np.concatenate(rows)
-    moved = cells_[:, 0] - table[rows_, 0]
-    place, stop = song.band.place[rows_] + moved, song.band.stop[rows_] + moved
-    lines = song.seconds(BAR * np.arange(song.bars + 1))
-    quarter = np.maximum(np.diff(lines) / 4, 0.05)
-    of_bar = index[::BAR] // BAR
-    quarter = quarter[np.where(of_bar < 0, 0, np.minimum(of_bar, len(quarter) - 1))]
-    segments = segments_among(states, cells_, np.zeros(len(cells_)))
-    return Material(song, states, cells_, rows_, place, stop, segments, quarter, tuple(copies))
-
-
-def _transposed(material: Material, interval: int) -> Material:
-    if interval == 0:
-        return material
-    layout = material.song.layout
-    cells = material.cells.copy()
-    pitched = layout.pitched[cells[:, 4]]
-    cells[pitched, 2] = np.clip(cells[pitched, 2] + interval, 0, 127)
-    states = transposed(material.states, interval, layout=layout)
-    return replace(material, cells=cells, states=states, segments=segments_among(states, cells, np.zeros(len(cells))))
 
 
 # -- between --------------------------------------------------------------------------------------------------------
@@ -280,7 +188,7 @@ def _piece(model, pair: Pair, share: float, number: int) -> Blended:
         material = pair.second if share else pair.first
         notes = material.song.notes
         if share and pair.settings.keys == "first":
-            notes = _all_transposed(notes, pair.interval)
+            notes = _allin_key(notes, pair.interval)
         details = {"share": share, "notes": len(notes), "tempo": round(float(60 / np.median(material.quarter)), 2)}
         return Blended(share, notes, material.states, details | distances(material.states))
     states = _states(model, pair, np.full(pair.steps, share))
@@ -417,18 +325,19 @@ def _played(pair: Pair, table: np.ndarray, share: np.ndarray, *, title: str) -> 
     array["track"], array["confidence"] = number[keys], 1.0
     names = [m.song.notes.title for m in (pair.first, pair.second)]
     heading = f"{names[0] or 'a'} to {names[1] or 'b'}, {title}"
-    made = Notes(_once(array), tracks=tuple(tracks) or tracks_for(layout), tempo_map=clock, title=heading)
+    made = Notes(
+        _once(array, one=layout.together), tracks=tuple(tracks) or tracks_for(layout), tempo_map=clock, title=heading
+    )
     return made, round(float(60 / np.median(quarter)), 2)
 
 
-def _once(array: np.ndarray) -> np.ndarray:
-    """Each key of a track once at a time, and none that reaches into its next stroke."""
-    order = np.lexsort((array["offset"], array["onset"], array["pitch"], array["track"]))
-    array = array[order]
-    same = (np.diff(array["pitch"]) == 0) & (np.diff(array["track"]) == 0)
-    double = np.append(same & (np.diff(array["onset"]) < 2 * SHORTEST), False)[: len(array)]
+def _once(array: np.ndarray, *, one: bool) -> np.ndarray:
+    """Each key of a track once at a time, and none that reaches into its next stroke; `one`: tracks share the keys."""
+    number = lambda: array["pitch"] + 128 * array["track"].astype(np.int64) * (not one)  # noqa: E731
+    array = array[np.lexsort((-array["offset"], array["onset"], number()))]
+    double = np.append(False, (np.diff(number()) == 0) & (np.diff(array["onset"]) < 2 * SHORTEST))[: len(array)]
     array = array[~double]
-    same = (np.diff(array["pitch"]) == 0) & (np.diff(array["track"]) == 0)
+    same = np.diff(number()) == 0
     array["offset"][:-1] = np.where(same, np.minimum(array["offset"][:-1], array["onset"][1:]), array["offset"][:-1])
     return array
 
@@ -467,7 +376,7 @@ def _controls(m: Material, track: Track, clock) -> np.ndarray:
     return found[np.argsort(found["time"], kind="stable")]
 
 
-def _all_transposed(notes: Notes, interval: int) -> Notes:
+def _allin_key(notes: Notes, interval: int) -> Notes:
     """All pitched notes `interval` semitones higher."""
     drums = np.array([t.is_drum for t in notes.tracks])
     array = notes.array.copy()

@@ -40,6 +40,7 @@ __all__ = ["BEGINS", "KINDS", "QUIET", "SOUNDS", "Chances", "chances", "drawn", 
 QUIET, SOUNDS, BEGINS = range(3)  # kinds of cells: silence, a note sounding on, a note beginning
 KINDS = ("quiet", "sounds", "begins")
 WEIGHT = 0.35  # nats by which the source's own kind and pitch are preferred in an edit
+RIVALS = 1.0
 KIND_FLOOR, PITCH_FLOOR = 0.05, 0.02  # e of kinds and of pitches: what is rarer counts as never expected
 PULL = 3.0  # nats by which a blend is drawn to what its songs do
 HARMONY = 1.0  # weight of the harmony in the choice of a pitch
@@ -145,15 +146,18 @@ def edited(
     """
     rng = np.random.default_rng(seed)
     own, free = kinds(source), np.ones(source.shape, dtype=bool) if free is None else free
-    score = np.log((after.kind + KIND_FLOOR) / (before.kind + KIND_FLOOR))
-    np.put_along_axis(score, own[..., None], np.take_along_axis(score, own[..., None], -1) + weight, axis=-1)
+    score = np.log(after.kind + KIND_FLOOR) - RIVALS * np.log(before.kind + KIND_FLOOR)
+    mine = np.log((after.kind + KIND_FLOOR) / (before.kind + KIND_FLOOR))
+    np.put_along_axis(score, own[..., None], np.take_along_axis(mine, own[..., None], -1) + weight, axis=-1)
     kind = np.where(free, _best(score, temperature, rng), own)
     bonus = _harmony(harmony, layout)
     told = own == BEGINS
-    pitch = np.log((after.pitch + PITCH_FLOOR) / (np.where(told[..., None], before.pitch, 1.0) + PITCH_FLOOR)) + bonus
+    pitch = np.log(after.pitch + PITCH_FLOOR)
+    pitch -= RIVALS * told[..., None] * np.log(before.pitch + PITCH_FLOOR)
+    pitch += bonus
     t, v = np.nonzero(told)
-    # the source's own pitch needs no harmony to stay
-    pitch[t, v, source[t, v]] += weight - np.broadcast_to(bonus, pitch.shape)[t, v, source[t, v]]
+    p = source[t, v]  # needs no harmony to stay
+    pitch[t, v, p] = np.log((after.pitch[t, v, p] + PITCH_FLOOR) / (before.pitch[t, v, p] + PITCH_FLOOR)) + weight
     pitch = np.where(told & ~free, source, _best(pitch, temperature, rng))
     return _states(kind, pitch, rests=own == QUIET, goes_on=after.goes_on, free=free)
 

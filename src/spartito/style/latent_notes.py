@@ -228,7 +228,7 @@ def rewritten(
     everything = np.concatenate([array[alive], new])
     soft = np.concatenate([moved[alive], np.ones(len(new), dtype=bool)])
     may = np.concatenate([touchable[alive], np.ones(len(new), dtype=bool)])
-    return song.notes.with_array(_keys_once(everything, soft, may)), counts
+    return song.notes.with_array(_keys_once(everything, soft, may, one=song.layout.together)), counts
 
 
 def _matched(own: Segments, start: np.ndarray, pitch: np.ndarray, voice: np.ndarray, layout: Layout) -> np.ndarray:
@@ -357,12 +357,16 @@ def _instruments(song: LatentSong, own: Segments, start: np.ndarray, voice: np.n
     return found
 
 
-def _keys_once(array: np.ndarray, soft: np.ndarray, may: np.ndarray) -> np.ndarray:
-    """Notes without clashes on a key: what is new (`soft`) gives way to what must stay (not `may`), the rest to it."""
+def _keys_once(array: np.ndarray, soft: np.ndarray, may: np.ndarray, *, one: bool) -> np.ndarray:
+    """Notes without clashes on a key: what is new (`soft`) gives way to what must stay (not `may`), the rest to it.
+
+    `one`: all tracks are one instrument, whose keys they share.
+    """
     array = array.copy()
-    order = np.lexsort((array["onset"], array["pitch"], array["track"]))
+    key = array["pitch"] + 128 * array["track"].astype(np.int64) * (not one)
+    order = np.lexsort((array["onset"], key))
     here, after = order[:-1], order[1:]
-    same = (array["pitch"][here] == array["pitch"][after]) & (array["track"][here] == array["track"][after])
+    same = key[here] == key[after]
     clash = same & (array["offset"][here] > array["onset"][after]) & (soft[here] | soft[after])
     here, after = here[clash], after[clash]
     room = array["onset"][after] - array["onset"][here] >= 2 * SHORTEST

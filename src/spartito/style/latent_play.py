@@ -81,7 +81,12 @@ def played(
     `velocity` (V, 16): at each step of the bar. `genre`, tag -> share, chooses the instruments.
     """
     genre = genre or {}
-    start, length, pitch, _, voice = notes_of(states).T
+    table = notes_of(states)
+    if layout.together:
+        from spartito.notes.voices import single_keys
+
+        table = single_keys(table)
+    start, length, pitch, _, voice = table.T
     loud = np.full((len(layout), BAR), PLAIN) if velocity is None else np.asarray(velocity, dtype=np.float64)
     clock = clock_of(bpm)
     swung = any(word in tag.lower() for word in SWUNG for tag, share in genre.items() if share >= 0.5)
