@@ -183,7 +183,7 @@ def mixed(
     rng = np.random.default_rng(seed)
     share = np.broadcast_to(share, len(first)).astype(np.float64)[:, None]
     pulls = [(first, pull * (1 - share)), (second, pull * share)]
-    score = np.log(between.kind + KIND_FLOOR).astype(np.float64)
+    score = np.log(between.kind + KIND_FLOOR)
     pitch = np.log(between.pitch + PITCH_FLOOR) + _harmony(harmony, layout)
     for states, strength in pulls:
         own = kinds(states)[..., None]
@@ -223,7 +223,8 @@ def _harmony(harmony: np.ndarray | None, layout: Layout) -> np.ndarray | float:
     """(T, V, 128) or 0: what a pitch gains by its class; drums have none."""
     if harmony is None:
         return 0.0
-    gain = HARMONY * np.log((np.asarray(harmony) + RARE) / (1 + RARE))[:, np.arange(128) % 12]  # (T, 128)
+    gain = HARMONY * np.log((np.asarray(harmony, dtype=np.float32) + RARE) / (1 + RARE))
+    gain = gain[:, np.arange(128) % 12]  # (T, 128)
     return gain[:, None, :] * layout.pitched[None, :, None]
 
 

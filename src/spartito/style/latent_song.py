@@ -35,7 +35,7 @@ __all__ = ["Codes", "LatentSong", "LatentWarning", "decode_song", "encode_song",
 
 OTHER = -1  # a track that no cell belongs to
 LAST_PIANO = 7  # General MIDI program
-LONGEST = 1 << 16  # steps: 4,096 bars, two and a quarter hours at 120 quarter notes per minute
+LONGEST = 1 << 15  # steps: 2,048 bars, more than an hour at 120 quarter notes per minute; a gigabyte of scores
 FOUR = 0.8  # share of bars that lie on the model's, in a piece that counts as one in 4/4, as in `transfer`
 WHOLE = (BAR, BAR // 2, BAR // 4)  # steps of a bar that lie on the model's, two or four to one of it
 SHORT_WINDOW = 2  # bars up to which windows begin at every bar
