@@ -21,10 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from spartito.analysis.note_chords import QUALITIES, TRIAD, ChordTrack, beat_chroma, chords_of
-from spartito.models.hub import find_model
-from spartito.style.engines import COMPING
-from spartito.style.harmony import HarmonyStatistics
-from spartito.style.jazz_chords import jazz_chords, on_their_beats
+from spartito.style.jazz_chords import jazz_chords, on_their_beats, shipped_harmony
 from spartito.training.data.genre_store import open_store
 
 STEPS = 4  # of a beat
@@ -88,9 +85,7 @@ def main(arguments: list[str] | None = None) -> dict:
         tables = [table.tolist() for table in counted(solos(options.store, "train"))]
         print("\n\n".join("\n".join(map(str, table)) for table in tables))
         return dict(zip(("sound", "first_bass"), tables, strict=True))
-    from safetensors.numpy import load_file
-
-    statistics = HarmonyStatistics.from_arrays(load_file(str(find_model(COMPING).folder / "statistics.safetensors")))
+    statistics = shipped_harmony()
     given = solos(options.store, options.split)
     ways = {"usual": chords_of, "jazz": lambda notes, beats: jazz_chords(notes, beats, statistics)}
     found = {name: shares(way, given) for name, way in ways.items()}

@@ -63,6 +63,11 @@ from style_tables import means, successes, table
 SETTINGS = ("split", "excerpts", "bars", "pieces", "cycle")
 PLAIN = ("identity", "rule", "real")
 SEED = 7
+CODE = (  # what the result of an engine depends on
+    *("analysis/note_chords", "models/idiom_runtime", "models/idiom_tokens", "notes/phrases", "notes/skyline"),
+    *(f"style/{name}" for name in ("accompany", "engines", "feel", "finish", "harmony", "idiom", "jazz_chords")),
+    *("style/plan", "style/transfer", "style/windows"),
+)
 PROFILED = 1000  # phrases of a genre that make its profile
 
 
@@ -153,17 +158,15 @@ def weights_of(engine: str) -> list[Path]:
 
 def fingerprint(engine: str, opened) -> str:
     """Of the code that restyles and of the weights of an engine."""
-    package = Path(spartito.__file__).parent
-    files = sorted([*(package / "style").glob("*.py"), *(package / "models").glob("idiom*.py")])
-    files += [package / "analysis" / "note_chords.py", package / "notes" / "phrases.py"]
-    try:
-        files = (
-            [Path(__file__), Path(__file__).with_name("fixed_rule.py")]
-            if opened is None
-            else files + weights_of(engine)
-        )
-    except SpartitoError:
-        pass  # an engine without weights of its own
+    here, package = Path(__file__), Path(spartito.__file__).parent
+    if opened is None:
+        files = [here.with_name("fixed_rule.py"), here.with_name("style_pieces.py")]
+    else:
+        files = [package / f"{name}.py" for name in CODE]
+        try:
+            files += weights_of(engine)
+        except SpartitoError:
+            pass  # an engine without weights of its own
     digest = hashlib.sha1()
     for path in files:
         digest.update(path.read_bytes())

@@ -57,12 +57,12 @@ def in_genre(
         seed=seed,
         progress=progress,
     )
-    return turned, with_chords_of(turned, song)
+    return turned, with_chords_of(turned, song, genre=genre)
 
 
-def with_chords_of(notes: Notes, song: Analysis) -> Analysis:
-    """The analysis of a song with the chords that `notes` play on its beats."""
-    from spartito.analysis.note_chords import chords_of
+def with_chords_of(notes: Notes, song: Analysis, *, genre: str | None = None) -> Analysis:
+    """The analysis of a song with the chords that `notes` in a genre play on its beats."""
+    from spartito.style.jazz_chords import chords_in
 
     grid = gridded(notes, by_quarters(song.beats))
     beats = grid.beats
@@ -70,5 +70,5 @@ def with_chords_of(notes: Notes, song: Analysis) -> Analysis:
         return replace(song, chords=())
     positions = grid.grid.beats.positions
     known = positions[:beats] if len(positions) >= beats else None
-    track = chords_of(grid.notes, beats, positions=known)
+    track = chords_in(grid.notes, beats, genre=genre, positions=known)
     return replace(song, chords=track.chords(grid.seconds(STEPS_PER_BEAT * np.arange(beats + 1))))

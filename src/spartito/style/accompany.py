@@ -30,7 +30,6 @@ from spartito.notes.phrases import STEPS_PER_BEAT
 from spartito.style.engines import COMPING, GENRES, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics
 from spartito.style.harmony import SCALES, HarmonyStatistics, reharmonise
-from spartito.style.jazz_chords import heard_chords
 from spartito.style.plan import Plan, chords_changed, chords_written, planned, tidied, until_foreign
 
 __all__ = ["ROLES", "CompingConfig", "CompingEngine", "CompingStatistics", "chord_beats", "open_comping", "roles_of"]
@@ -228,7 +227,7 @@ class CompingEngine:
         tune, rest = piece.notes[piece.melody], piece.notes[~piece.melody]
         last = max(piece.steps - 1, 0)
         kept = rest[~plan.anew[plan.bars[np.minimum(rest[:, 0], last)]]]
-        heard, found = heard_chords(piece, wish.source, self.harmony), []
+        heard, found = piece.chords, []
         for number in range(wish.candidates):
             heat = 0.0 if number == 0 else self.temperature  # of the chords
             chords = reharmonise(

@@ -33,7 +33,6 @@ from spartito.notes.skyline import skyline
 from spartito.style.engines import COMPING, GENRES, IDIOM, Progress, StylePiece, StyleWish, Written, check_genre
 from spartito.style.feel import Feel, FeelStatistics, Felt
 from spartito.style.harmony import HarmonyStatistics, reharmonise
-from spartito.style.jazz_chords import heard_chords
 from spartito.style.plan import Plan, chords_changed, chords_written, planned, ringing, tidied, until_foreign
 
 __all__ = ["IdiomEngine", "open_idiom"]
@@ -105,8 +104,7 @@ class IdiomEngine:
         swings = piece.melody & anew if "melody" not in wish.keep else np.zeros(len(anew), dtype=bool)
         tune = self.felt(piece, wish, piece.notes, piece.melody, swings, piece.grid.place).notes[piece.melody]
         controls = self.asked(piece, wish, plan)
-        heard = heard_chords(piece, wish.source, self.harmony)
-        harmonies = [self.chords(piece, heard, tune, wish, number) for number in range(wish.candidates)]
+        harmonies = [self.chords(piece, tune, wish, number) for number in range(wish.candidates)]
         sheets = [
             Sheet(
                 self.known(tune[skyline(tune)], harmony, piece),
@@ -131,10 +129,10 @@ class IdiomEngine:
             )
             place = np.concatenate([np.full(len(new), np.nan), piece.grid.place[stays], piece.grid.place[piece.melody]])
             felt = self.felt(piece, wish, notes, is_tune, may_move, place)
-            figures = {"chords_changed": round(chords_changed(harmony, heard), 3)}
+            figures = {"chords_changed": round(chords_changed(harmony, piece.chords), 3)}
             order = np.lexsort((felt.notes[:, 2], felt.notes[:, 0]))
             accent = np.where(may_move, felt.accent, 0.0)
-            chords = chords_written(plan, harmony, heard)
+            chords = chords_written(plan, harmony, piece.chords)
             found.append(
                 Written(felt.notes[order], felt.place[order], accent[order], hands=True, chords=chords, figures=figures)
             )
@@ -160,14 +158,12 @@ class IdiomEngine:
             levels[:, CONTROLS.index(name)] = level
         return levels
 
-    def chords(
-        self, piece: StylePiece, heard: ChordTrack, tune: np.ndarray, wish: StyleWish, number: int
-    ) -> ChordTrack:
-        """The chords of a candidate, instead of those heard: the best ones for the first, draws for the others."""
+    def chords(self, piece: StylePiece, tune: np.ndarray, wish: StyleWish, number: int) -> ChordTrack:
+        """The chords of a candidate: the best ones for the first, draws for the others."""
         if self.harmony is None:
-            return heard
+            return piece.chords
         return reharmonise(
-            heard,
+            piece.chords,
             tune,
             self.harmony,
             target=wish.target,

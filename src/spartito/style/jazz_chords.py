@@ -1,8 +1,12 @@
 """The chords of a jazz piece, heard the way jazz is built.
 
 Job
-    `heard_chords` says which chords a source has: those an analysis tells; for jazz, where nobody told them, by
-    `jazz_chords`; for everything else by `analysis.note_chords`.
+    `chords_in` names the chords of a restyled piece for its score: of jazz by `jazz_chords`, of everything else by
+    `analysis.note_chords`.
+
+    Engines still hear a jazz source as they hear any other. Its chords are then more often wrong by name, but made of
+    the tones that sound: with the right ones the accompaniment kept less of its pitch classes (jazz to pop on 32
+    validation phrases: chroma similarity 0.63 for 0.72, the same success).
 
 Method
     What finds the chords of songs fails on jazz: a pianist leaves out the root, adds ninths and thirteenths, strikes a
@@ -29,6 +33,7 @@ Source
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -40,11 +45,13 @@ from spartito.analysis.note_chords import (
     chords_of,
     local_keys,
 )
+from spartito.models.hub import find_model
+from spartito.models.idiom_runtime import STATISTICS
 from spartito.notes.phrases import LEFT_HAND, STEPS_PER_BEAT
-from spartito.style.engines import GENRES, StylePiece
+from spartito.style.engines import COMPING, GENRES
 from spartito.style.harmony import STATES, HarmonyStatistics, absolute_states, strengths_of
 
-__all__ = ["JazzChordConfig", "heard_chords", "jazz_chords", "on_their_beats"]
+__all__ = ["JazzChordConfig", "chords_in", "jazz_chords", "on_their_beats", "shipped_harmony"]
 
 JAZZ = "jazz"
 # Percent of the sound of a beat at each semitone above the root, for each of `QUALITIES`; of the first beat of a chord
@@ -102,13 +109,19 @@ class JazzChordConfig:
 DEFAULT_JAZZ_CHORDS = JazzChordConfig()
 
 
-def heard_chords(piece: StylePiece, source: str | None, statistics: HarmonyStatistics | None) -> ChordTrack:
-    """The chords of a piece of the genre `source`; by the statistics, if there are any and it is jazz."""
-    if source != JAZZ or statistics is None or piece.known_chords is not None:
-        return piece.chords
-    if JAZZ not in piece.kept:
-        piece.kept[JAZZ] = jazz_chords(piece.notes, piece.grid.beats, statistics, positions=piece.positions)
-    return piece.kept[JAZZ]
+def chords_in(notes: np.ndarray, n_beats: int, *, genre: str | None, positions: np.ndarray | None = None) -> ChordTrack:
+    """The chords of notes on the grid of a genre, as `analysis.note_chords.chords_of`; of jazz by `jazz_chords`."""
+    if genre != JAZZ:
+        return chords_of(notes, n_beats, positions=positions)
+    return jazz_chords(notes, n_beats, shipped_harmony(), positions=positions)
+
+
+@cache
+def shipped_harmony() -> HarmonyStatistics:
+    """The statistics that ship with the engine `comping`."""
+    from safetensors.numpy import load_file
+
+    return HarmonyStatistics.from_arrays(load_file(str(find_model(COMPING).folder / STATISTICS)))
 
 
 def jazz_chords(

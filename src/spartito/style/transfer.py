@@ -29,6 +29,7 @@ from spartito.style.choose import Candidate, best_of, weighed
 from spartito.style.drums import DRUMS, with_drums
 from spartito.style.engines import GENRES, KEEP, StylePiece, StyleWish, check_genre, open_engine
 from spartito.style.finish import joined, performed
+from spartito.style.jazz_chords import chords_in
 from spartito.style.pedal import lifted
 
 __all__ = ["RestyleWarning", "Restyled", "prepare", "restyle", "restyled", "source_beats", "source_notes"]
@@ -85,9 +86,8 @@ class Restyled:
             return ()
         track = self.candidates[0].written.chords
         if track is None:
-            from spartito.analysis.note_chords import chords_of
-
-            track = chords_of(self.candidates[0].written.notes, self.piece.grid.beats, positions=self.piece.positions)
+            grid, notes = self.piece.grid, self.candidates[0].written.notes
+            track = chords_in(notes, grid.beats, genre=self.target, positions=self.piece.positions)
         return track.chords(self.piece.grid.seconds(STEPS_PER_BEAT * np.arange(len(track) + 1)))
 
     def report(self) -> dict:
