@@ -64,6 +64,18 @@ def test_silence_is_no_chord():
     assert len(chords_of(np.zeros((0, 5), int), 0).labels()) == 0
 
 
+def test_triads_with_a_fourth_tone_are_called_by_their_names():
+    def named(quality, *tones):
+        added = np.zeros((1, 12), dtype=bool)
+        added[0, list(tones)] = True
+        (name,) = ChordTrack(np.array([0]), np.array([QUALITIES.index(quality)]), np.array([0]), added=added).labels()
+        return name
+
+    assert named("min", 9) == "C:min6" and named("dim", 9) == "C:dim7" and named("maj", 10) == "C:7"
+    assert named("maj", 10, 9) == "C:7(13)" and named("maj", 2) == "C:maj(9)" and named("min", 2, 9) == "C:min6(9)"
+    assert named("7", 9) == "C:7(13)" and named("sus4", 9) == "C:sus4(13)"
+
+
 def test_chords_in_seconds_begin_at_zero():
     track = ChordTrack.of_labels(["F", "C", "C"])
     assert [(c.start, c.end, c.label) for c in track.chords(np.array([-1.0, -0.5, 0.5, 1.5]))] == [(0.0, 1.5, "C:maj")]

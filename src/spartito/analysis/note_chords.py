@@ -56,6 +56,12 @@ TRIAD = np.array([0, 1, 2, 0, 0, 0, 1, 0, 2, 2, 1, 0, 1, 0])  # of each quality:
 MAJOR_KEY = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)  # Krumhansl and Kessler
 MINOR_KEY = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 ADDED = ("1", "b9", "9", "#9", "3", "11", "#11", "5", "b13", "13", "b7", "7")  # degrees of added tones, from the root
+FOURTH_TONES = (10, 11, 9)  # semitones above the root
+WITH_FOURTH = {  # triad and added tone: the quality that has both
+    **{("maj", 10): "7", ("maj", 11): "maj7", ("maj", 9): "maj6"},
+    **{("min", 10): "min7", ("min", 11): "minmaj7", ("min", 9): "min6"},
+    **{("dim", 10): "hdim7", ("dim", 9): "dim7"},
+}
 
 
 @dataclass(frozen=True)
@@ -228,9 +234,13 @@ def _read(label: str) -> tuple[int, int, np.ndarray]:
 def _label(root: int, quality: int, bass: int, added: np.ndarray, key: str) -> str:
     if root < 0:
         return "N"
-    name = label_of(int(root), QUALITIES[quality], key=key)
-    whole = label_of(int(root), QUALITIES[quality], bass=int(bass), key=key)
-    inside = ",".join(ADDED[i] for i in np.flatnonzero(added & ~TONES[quality]))
+    named = QUALITIES[quality]
+    for tone in FOURTH_TONES:  # a triad with a seventh or a sixth has a name of its own
+        if added[tone]:
+            named = WITH_FOURTH.get((named, tone), named)
+    name = label_of(int(root), named, key=key)
+    whole = label_of(int(root), named, bass=int(bass), key=key)
+    inside = ",".join(ADDED[i] for i in np.flatnonzero(added & ~TONES[QUALITIES.index(named)]))
     return f"{name}({inside}){whole[len(name) :]}" if inside else whole
 
 
