@@ -262,7 +262,7 @@ def edit(
         bool, typer.Option(help="Measure what comes out until it meets the wish, or move the sliders once.")
     ] = True,
     weight: Annotated[
-        float | None, typer.Option(min=0.0, max=4.0, help="How hard each cell clings to the source (nats).")
+        float | None, typer.Option(min=0.01, max=4.0, help="How hard each cell clings to the source (nats).")
     ] = None,
     layout: Layout = None,
     model: Model = None,

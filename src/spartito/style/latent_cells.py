@@ -11,10 +11,11 @@ Method
     from the states by q_t = p_t(silent) + q_{t-1} p_t(hold), step by step through a window.
 
     *An edit is a difference.* A small network rebuilds a song in part only; its reconstruction must not take the song's
-    place. Each kind scores log (p(kind | edited z) + e) / (p(kind | z) + e), and what the source does `weight` more;
-    the highest score wins, then likewise among pitches. So an edit of nothing changes nothing, a small one changes the
-    cells whose expectation it changes most, and what the network never understood stays. e keeps what is improbable in
-    both from winning by its ratio.
+    place. What the source does in a cell scores log (p(it | edited z) + e) / (p(it | z) + e) + `weight`: by how much
+    its chance has changed. A rival scores log (p(rival | edited z) + e) / (1 + e), so it must be likely now, not just
+    likelier than before. (Were rivals, too, judged by their change, edits that reach as far would change the other attributes twice
+    as much.) First the kinds of a cell compete, then pitches. So an edit of nothing changes nothing, a small one the
+    cells whose source it makes least likely, and what the network never understood stays.
 
     *Between two songs* each kind scores log (p(kind | z between) + e), and what a and b do gets a pull that fades from
     the one to the other: at the ends only their own states are left.
@@ -39,8 +40,7 @@ __all__ = ["BEGINS", "KINDS", "QUIET", "SOUNDS", "Chances", "chances", "drawn", 
 
 QUIET, SOUNDS, BEGINS = range(3)  # kinds of cells: silence, a note sounding on, a note beginning
 KINDS = ("quiet", "sounds", "begins")
-WEIGHT = 0.35  # nats by which the source's own kind and pitch are preferred in an edit
-RIVALS = 1.0
+WEIGHT = 0.2  # nats by which the source's own kind and pitch are preferred in an edit
 KIND_FLOOR, PITCH_FLOOR = 0.05, 0.02  # e of kinds and of pitches: what is rarer counts as never expected
 PULL = 3.0  # nats by which a blend is drawn to what its songs do
 HARMONY = 1.0  # weight of the harmony in the choice of a pitch
@@ -146,15 +146,13 @@ def edited(
     """
     rng = np.random.default_rng(seed)
     own, free = kinds(source), np.ones(source.shape, dtype=bool) if free is None else free
-    score = np.log(after.kind + KIND_FLOOR) - RIVALS * np.log(before.kind + KIND_FLOOR)
+    score = np.log((after.kind + KIND_FLOOR) / (1 + KIND_FLOOR))
     mine = np.log((after.kind + KIND_FLOOR) / (before.kind + KIND_FLOOR))
     np.put_along_axis(score, own[..., None], np.take_along_axis(mine, own[..., None], -1) + weight, axis=-1)
     kind = np.where(free, _best(score, temperature, rng), own)
     bonus = _harmony(harmony, layout)
     told = own == BEGINS
-    pitch = np.log(after.pitch + PITCH_FLOOR)
-    pitch -= RIVALS * told[..., None] * np.log(before.pitch + PITCH_FLOOR)
-    pitch += bonus
+    pitch = np.log((after.pitch + PITCH_FLOOR) / (1 + PITCH_FLOOR)) + bonus
     t, v = np.nonzero(told)
     p = source[t, v]  # needs no harmony to stay
     pitch[t, v, p] = np.log((after.pitch[t, v, p] + PITCH_FLOOR) / (before.pitch[t, v, p] + PITCH_FLOOR)) + weight

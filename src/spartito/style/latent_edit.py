@@ -25,7 +25,7 @@ from spartito.style.sliders import Wish, calibrated, moved
 __all__ = ["EditSettings", "Edited", "bar_mask", "edit_song", "parse_bars", "parse_shares"]
 
 HANDS = {"right": "rh", "left": "lh"}  # what one may call the voices of a hand
-STRONGEST = 4.0  # of `weight`, nats: beyond it nothing would change
+WEAKEST, STRONGEST = 0.01, 4.0  # of `weight`, nats: below it nothing is certain to stay, beyond it nothing changes
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,10 @@ class EditSettings:
 
     def __post_init__(self):
         self.wish()
-        if not 0 <= self.weight <= STRONGEST:
-            raise ParameterError(f"the weight of the source lies between 0 and {STRONGEST:g}, not at {self.weight}")
+        if not WEAKEST <= self.weight <= STRONGEST:
+            raise ParameterError(
+                f"the weight of the source lies between {WEAKEST:g} and {STRONGEST:g}, not at {self.weight}"
+            )
         if not 0 <= self.temperature <= 5:
             raise ParameterError(f"a temperature lies between 0 and 5, not at {self.temperature}")
 
