@@ -13,9 +13,9 @@ Method
     *An edit is a difference.* A small network rebuilds a song in part only; its reconstruction must not take the song's
     place. What the source does in a cell scores log (p(it | edited z) + e) / (p(it | z) + e) + `weight`: by how much
     its chance has changed. A rival scores log (p(rival | edited z) + e) / (1 + e), so it must be likely now, not just
-    likelier than before. (Were rivals, too, judged by their change, edits that reach as far would change the other attributes twice
-    as much.) First the kinds of a cell compete, then pitches. So an edit of nothing changes nothing, a small one the
-    cells whose source it makes least likely, and what the network never understood stays.
+    likelier than before. (Were rivals, too, judged by their change, edits that reach as far would change the other
+    attributes twice as much.) First the kinds of a cell compete, then pitches. So an edit of nothing changes nothing,
+    a small one the cells whose source it makes least likely, and what the network never understood stays.
 
     *Between two songs* each kind scores log (p(kind | z between) + e), and what a and b do gets a pull that fades from
     the one to the other: at the ends only their own states are left.
