@@ -13,7 +13,7 @@ from spartito.notes.layouts import PIANO
 from spartito.style.latent_edit import EditSettings, bar_mask, edit_song, parse_bars, parse_shares
 from spartito.style.latent_song import read_song
 
-pytestmark = pytest.mark.filterwarnings("ignore:the model has one track each")
+pytestmark = pytest.mark.filterwarnings("ignore::spartito.style.latent_song.LatentWarning")
 
 
 def test_what_a_person_types():
@@ -118,3 +118,8 @@ def test_what_cannot_be_done():
         spartito.edit(piano(2), density=1, model=model)
     with pytest.raises(NotesError):
         spartito.edit(spartito.Notes(), density=1, model=model)
+
+
+def test_what_could_not_be_reached_is_said():
+    with pytest.warns(UserWarning, match=r"density: \+4 steps were asked for"):
+        spartito.edit(song(4), density=4, keep="drums,bass,strings", model=FakeLatent())

@@ -174,3 +174,20 @@ def test_a_new_note_takes_its_key_from_one_that_sounds():
 def test_places_of_a_song():
     late, gap = usual_places(guitar())
     assert np.allclose(late[2, 0], 0.01 / STEP) and np.allclose(gap[2], 0.01 / STEP) and gap[0] == 0
+
+
+def test_a_kit_on_several_tracks_is_one():
+    rows = [(0, 36, 0), (0, 42, 1), (4, 38, 2), (4, 42, 1), (8, 36, 0)]
+    start, pitch, track = np.array(rows).T
+    tracks = tuple(Track(name, is_drum=True, channel=9) for name in ("Kick", "Hats", "Snare"))
+    hits = Notes.from_arrays(
+        start * STEP, start * STEP + 0.05, pitch, track=track, tracks=tracks, tempo_map=TempoMap.constant(120.0)
+    )
+    found = read_song(hits)
+    assert found.passing == [] and found.states[[0, 4, 8], 0].tolist() == [36, 38, 36]
+    states = found.states.copy()
+    states[4, 0], states[8, 0], states[12, 0] = HOLD, HOLD, 38
+    result, counts = rewritten(found, states)
+    assert counts["go"] == 3 and [(int(n["pitch"]), int(n["track"])) for n in result.array] == [
+        (36, 0), (42, 1), (38, 2),
+    ]  # fmt: skip

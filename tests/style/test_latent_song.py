@@ -73,7 +73,7 @@ def test_drums_alone_and_one_note():
     found = read_song(drums)
     assert found.absent.tolist() == [False, True, True, True]
     one = Notes.from_arrays([0.0], [0.5], [60])
-    assert read_song(one).bars == 1
+    assert read_song(one).bars == 1 and read_song(one).four
 
 
 def test_windows():

@@ -123,7 +123,7 @@ def edited(
     layout: Layout,
     free: np.ndarray | None = None,
     harmony: np.ndarray | None = None,
-    weight: float = WEIGHT,
+    weight: float | np.ndarray = WEIGHT,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> np.ndarray:
@@ -137,7 +137,7 @@ def edited(
         Cells that may change; all, if not given.
     harmony : (T, 12), optional
         How much each pitch class sounds around a step, 1 for the strongest.
-    weight : nats by which what the source does is preferred; higher changes less
+    weight : nats by which what the source does is preferred, one or (T, V); higher changes less
     temperature : noise on the scores, for variants; 0: none
 
     Returns
@@ -148,14 +148,16 @@ def edited(
     own, free = kinds(source), np.ones(source.shape, dtype=bool) if free is None else free
     score = np.log((after.kind + KIND_FLOOR) / (1 + KIND_FLOOR))
     mine = np.log((after.kind + KIND_FLOOR) / (before.kind + KIND_FLOOR))
-    np.put_along_axis(score, own[..., None], np.take_along_axis(mine, own[..., None], -1) + weight, axis=-1)
+    weight = np.broadcast_to(np.asarray(weight, dtype=np.float32), source.shape)
+    here = np.take_along_axis(mine, own[..., None], -1) + weight[..., None]
+    np.put_along_axis(score, own[..., None], here, axis=-1)
     kind = np.where(free, _best(score, temperature, rng), own)
     bonus = _harmony(harmony, layout)
     told = own == BEGINS
     pitch = np.log((after.pitch + PITCH_FLOOR) / (1 + PITCH_FLOOR)) + bonus
     t, v = np.nonzero(told)
     p = source[t, v]  # needs no harmony to stay
-    pitch[t, v, p] = np.log((after.pitch[t, v, p] + PITCH_FLOOR) / (before.pitch[t, v, p] + PITCH_FLOOR)) + weight
+    pitch[t, v, p] = np.log((after.pitch[t, v, p] + PITCH_FLOOR) / (before.pitch[t, v, p] + PITCH_FLOOR)) + weight[t, v]
     pitch = np.where(told & ~free, source, _best(pitch, temperature, rng))
     return _states(kind, pitch, rests=own == QUIET, goes_on=after.goes_on, free=free)
 

@@ -24,6 +24,10 @@ from spartito.style.sliders import Wish, calibrated, moved
 
 __all__ = ["EditSettings", "Edited", "bar_mask", "edit_song", "parse_bars", "parse_shares"]
 
+ENOUGH = 0.5  # of a wish that may be missing before the source is held less tightly
+TOO_LITTLE = 0.5  # of a slider's steps: what misses them by more is said
+FEW_CELLS = 0.05  # share of cells that a whole genre should change
+UNEVEN = (0.1, 1.9)  # times the weight, cell by cell: in a loop all bars are alike, and would change all or none
 HANDS = {"right": "rh", "left": "lh"}  # what one may call the voices of a hand
 WEAKEST, STRONGEST = 0.01, 4.0  # of `weight`, nats: below it nothing is certain to stay, beyond it nothing changes
 
@@ -174,10 +178,13 @@ def edit_song(model, song: LatentSong, settings: EditSettings, *, progress=None)
 
 
 def _differences(model, song, codes, wish, locked, settings, progress) -> tuple[np.ndarray, dict]:
+    """States and what was reached; with less weight on the source when that was too little."""
     before = decode_song(model, codes.z, codes, song.steps)
-    tried = 0
+    strength = _window_share(song, codes, ~locked)
+    uneven = np.random.default_rng(settings.seed).uniform(*UNEVEN, size=song.states.shape)
+    rendered = 0
 
-    def one(z: np.ndarray) -> np.ndarray:
+    def one(z: np.ndarray, weight) -> np.ndarray:
         return edited(
             song.states,
             before,
@@ -185,24 +192,45 @@ def _differences(model, song, codes, wish, locked, settings, progress) -> tuple[
             layout=song.layout,
             free=~locked,
             harmony=song.harmony,
-            weight=settings.weight,
+            weight=weight,
             temperature=settings.temperature,
             seed=settings.seed,
         )
 
-    def render(zs: np.ndarray) -> np.ndarray:
-        nonlocal tried
-        states = np.stack([one(z) for z in zs])
-        tried += len(zs)
-        if progress is not None:
-            progress(1 - 0.9 ** (tried / 3))  # nobody knows how many there will be
-        return states
-
-    strength = _window_share(song, codes, ~locked)
     if not settings.calibrate or model.scale is None:
-        return one(moved(model, codes.z, wish, strength=strength)), {}
-    z, report = calibrated(model, song, codes, wish, render, strength=strength)
-    return one(z), {"sliders": report}
+        return one(moved(model, codes.z, wish, strength=strength), settings.weight), {}
+    tries = []
+    for weight in (settings.weight, np.maximum(settings.weight * uneven, WEAKEST), WEAKEST * (0.5 + uneven)):
+
+        def render(zs: np.ndarray, weight=weight) -> np.ndarray:
+            nonlocal rendered
+            rendered += len(zs)
+            if progress is not None:
+                progress(1 - 0.5 ** (rendered / 10))  # nobody knows how many there will be
+            return np.stack([one(z, weight) for z in zs])
+
+        z, report = calibrated(model, song, codes, wish, render, strength=strength)
+        states = one(z, weight)
+        tries.append((_lack(wish, report, states, song, locked), len(tries), states, report))
+        if tries[-1][0] < ENOUGH:
+            break
+    _, _, states, report = min(tries, key=lambda one: one[:2])
+    for name, steps in wish.attributes.items():
+        if abs(steps - report["reached"].get(name, steps)) > max(TOO_LITTLE * abs(steps), 0.25):
+            _warn(f"{name}: {steps:+g} steps were asked for, {report['reached'][name]:+.2f} could be reached here")
+    return states, {"sliders": report}
+
+
+def _lack(wish: Wish, report: dict, states: np.ndarray, song: LatentSong, locked: np.ndarray) -> float:
+    """How much of a wish is missing, 0 to 1: of its worst slider; of a genre alone, whether all stayed."""
+    missing = [
+        abs(steps - report["reached"].get(name, 0.0)) / abs(steps) for name, steps in wish.attributes.items() if steps
+    ]
+    if not missing:
+        share = sum(wish.genre.values())
+        changed = float((states != song.states)[~locked].mean())
+        missing = [max(0.0, 1 - changed / (FEW_CELLS * share))] if share else [0.0]
+    return max(missing)
 
 
 def _reconstructed(model, song, codes, wish, locked, settings) -> tuple[np.ndarray, dict]:

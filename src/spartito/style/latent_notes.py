@@ -92,7 +92,9 @@ def stretches(states: np.ndarray) -> np.ndarray:
 def segments_of(song: LatentSong) -> Segments:
     """The segments of a song's states, with leaders and followers."""
     cells = song.band.notes + np.array([song.lead, 0, 0, 0, 0])
-    return segments_among(song.states, cells, song.notes.array["track"][song.band.rows])
+    instrument = song.notes.array["track"][song.band.rows].astype(np.int64)
+    kit = np.isin(cells[:, 4], song.layout.drums)  # one, whatever its tracks
+    return segments_among(song.states, cells, np.where(kit, -1, instrument))
 
 
 def segments_among(states: np.ndarray, cells: np.ndarray, instrument: np.ndarray) -> Segments:
@@ -334,12 +336,15 @@ def _new_notes(song, own, states, start, length, pitch, voice, usual) -> np.ndar
     array["offset"] = np.maximum(song.seconds(stop), array["onset"] + SHORTEST)
     array["pitch"], array["confidence"] = pitch, 1.0
     array["velocity"] = np.clip(np.floor(loud[voice, start % BAR] + 0.5), 1, 127)
-    array["track"] = _instruments(song, own, start, voice)
+    array["track"] = _instruments(song, own, start, pitch, voice)
     return array
 
 
-def _instruments(song: LatentSong, own: Segments, start: np.ndarray, voice: np.ndarray) -> np.ndarray:
-    """(n,) track of the source that leads nearest in time; of a voice that never sounds, its section's or any."""
+def _instruments(song: LatentSong, own: Segments, start, pitch, voice) -> np.ndarray:
+    """(n,) track of the source that leads nearest in time; of a voice that never sounds, its section's or any.
+
+    A drum is struck on the track that has it.
+    """
     tracks = song.notes.array["track"][song.band.rows]
     found = np.full(len(start), int(tracks[0]), dtype=np.int64)
     for number in np.unique(voice).tolist():
@@ -354,7 +359,11 @@ def _instruments(song: LatentSong, own: Segments, start: np.ndarray, voice: np.n
             continue
         of_role = np.flatnonzero(song.roles == (0 if song.layout.together else number))
         found[mine] = of_role[0] if len(of_role) else found[mine]
-    return found
+    kit = np.isin(song.band.notes[:, 4], song.layout.drums)
+    last = np.full(128, -1, dtype=np.int64)
+    last[song.band.notes[kit, 2]] = tracks[kit]
+    known = np.isin(voice, song.layout.drums) & (last[pitch] >= 0)
+    return np.where(known, last[pitch], found)
 
 
 def _keys_once(array: np.ndarray, soft: np.ndarray, may: np.ndarray, *, one: bool) -> np.ndarray:

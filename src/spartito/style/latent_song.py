@@ -7,8 +7,9 @@ Job
 
 Method
     Windows begin at bar lines, every bar (those of two bars) or every four (longer ones), and the last ends with the
-    song; a song shorter than a window is repeated to fill it. Of several guitars, basses or drummers the one with most
-    notes is taken, of the other instruments all: what is left over passes through every edit untouched.
+    song; a song shorter than a window is repeated to fill it. Of several guitars or basses the one with most notes is
+    taken, of drums (one kit, whatever its tracks) and of the other instruments all: what is left over passes through
+    every edit untouched.
 
 Source: windows as in A. Valenti, A. Carta, D. Bacciu (ECAI 2020); overlapping them is ours.
 """
@@ -24,7 +25,7 @@ import numpy as np
 
 from spartito.analysis.beats import Beats
 from spartito.errors import NotesError, ParameterError
-from spartito.notes.four_tracks import BAR, STRINGS, Band, band, encode, expanded, held, track_roles, windows
+from spartito.notes.four_tracks import BAR, BASS, GUITAR, Band, band, encode, expanded, held, track_roles, windows
 from spartito.notes.layouts import BAND, LAYOUTS, PIANO, Layout
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import STEPS_PER_BEAT, by_quarters
@@ -183,7 +184,8 @@ def read_song(
     down = STEPS_PER_BEAT * np.flatnonzero(quarters.positions == 0)
     bars = np.diff(down)
     if len(bars) == 0:
-        bars = STEPS_PER_BEAT * np.array([int(quarters.positions.max()) + 1])
+        _, numerator, denominator = found.signatures[0]
+        bars = np.array([BAR * numerator // denominator])
     four = bool(np.mean(np.isin(bars, WHOLE)) >= FOUR)
     full = int(np.argmax(bars == np.bincount(bars).argmax()))  # the first bar that is no pick-up
     lead = int(-down[full] % BAR) if four else 0
@@ -205,11 +207,11 @@ def is_piano(notes: Notes) -> bool:
 
 
 def single_roles(notes: Notes) -> np.ndarray:
-    """(tracks,) the four tracks that a song's tracks are: of drums, basses and guitars the one with most notes."""
+    """(tracks,) the four tracks that a song's tracks are: of basses and guitars the one with most notes."""
     roles = track_roles(notes)
     count = np.bincount(notes.array["track"], minlength=len(roles))
     roles = np.where(count > 0, roles, OTHER)
-    for role in range(STRINGS):
+    for role in (BASS, GUITAR):
         members = np.flatnonzero(roles == role)
         if len(members) > 1:
             roles[np.delete(members, np.argmax(count[members]))] = OTHER
