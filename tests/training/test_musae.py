@@ -70,6 +70,14 @@ def test_dimensions_that_tell_the_same():
     assert torch.isfinite(losses.likeness_loss(torch.zeros(4, 3)))
 
 
+def test_attributes_that_other_dimensions_tell():
+    a, b = torch.tensor([1.0, -1.0, 1.0, -1.0]), torch.tensor([1.0, 1.0, -1.0, -1.0])
+    assert losses.told_elsewhere(torch.stack([b, -b], dim=1), a[:, None]).item() == pytest.approx(0, abs=1e-6)
+    assert losses.told_elsewhere(torch.stack([b, 3 * a], dim=1), a[:, None]).item() == pytest.approx(1)
+    both = torch.stack([a, b], dim=1)
+    assert losses.told_elsewhere((a + b)[:, None], both).item() == pytest.approx(0.5)  # half of each
+
+
 def test_penalty_is_taken_where_share_says():
     prior, made = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0]])
 

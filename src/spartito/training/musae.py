@@ -41,6 +41,7 @@ from spartito.training.musae_losses import (
     moment_loss,
     rate_at,
     reconstruction,
+    told_elsewhere,
 )
 
 __all__ = ["CONFIGS", "Game", "LatentRecipe", "new_network", "optimizers", "prior_of", "rate"]
@@ -75,6 +76,8 @@ class LatentRecipe:
     """Weight of `musae_losses.likeness_loss`, which rises as a linear beta does; published: 0."""
     attribute: float = 1.0
     """Weight of the attribute loss; no effect when the network gives attributes no dimensions."""
+    elsewhere: float = 0.0
+    """Weight of `musae_losses.told_elsewhere`, which rises like likeness."""
     transpose: tuple[int, int] = (-5, 6)
     """Semitones, lowest and highest, both included."""
     compat: bool = False
@@ -228,13 +231,16 @@ class Game:
             white = self.prior.whitened(z, batch["component"])
             many = self.prior.components
             terms["moments"] = r.moments * moment_loss(white, batch["component"], components=many)
+        risen = beta_at(int(batch["step"]), steps=r.loop.steps, rise=r.beta_rise)
         if r.likeness:
-            risen = beta_at(int(batch["step"]), steps=r.loop.steps, rise=r.beta_rise)
             terms["likeness"] = r.likeness * risen * likeness_loss(z[:, 2:])
         terms["adversarial"] = beta * encoder_loss(score)
         if self.dims is not None:
             spread = self.deviations.to(z.device)
             terms["attributes"] = r.attribute * attribute_loss(z[:, self.dims], batch["attributes"], deviation=spread)
+            if r.elsewhere:
+                others = z[:, self.dims.stop :]
+                terms["elsewhere"] = r.elsewhere * risen * told_elsewhere(others, batch["attributes"])
         if self.control is not None:
             share = int(batch["step"]) / max(1, r.loop.steps)
             terms |= self.control.terms(lambda moved: network("decoder", moved), z, batch, share=share)

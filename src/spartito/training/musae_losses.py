@@ -30,6 +30,7 @@ __all__ = [
     "moment_loss",
     "rate_at",
     "reconstruction",
+    "told_elsewhere",
 ]
 
 PENALTY = 10.0  # lambda of the gradient penalty, published
@@ -103,9 +104,24 @@ def likeness_loss(codes: Tensor) -> Tensor:
     Codes that must bear noise are else repeated in several dimensions, and a draw from the prior, in which dimensions
     are independent, looks like no code at all (ours).
     """
-    centred = codes - codes.mean(dim=0)
-    unit = centred / centred.norm(dim=0).clamp_min(1e-6)
+    unit = _standard(codes)
     return (unit.T @ unit).square().sum() / codes.shape[1] - 1
+
+
+def told_elsewhere(others: Tensor, values: Tensor) -> Tensor:
+    """How much of attributes (B, k) dimensions tell that are not theirs (B, n): squared correlations, their sum, mean
+    over attributes. Of independent dimensions it is the share of an attribute's variance that they foretell linearly,
+    plus n / (B - 1) by chance.
+
+    A decoder that hears an attribute in other dimensions, too, does not listen to its slider (ours).
+    """
+    return (_standard(values).T @ _standard(others)).square().sum() / values.shape[1]
+
+
+def _standard(x: Tensor) -> Tensor:
+    """(B, k) columns of mean 0 and length 1; a constant one is 0."""
+    centred = x - x.mean(dim=0)
+    return centred / centred.norm(dim=0).clamp_min(1e-6)
 
 
 # -- schedules ------------------------------------------------------------------------------------------------------
