@@ -213,8 +213,11 @@ class Game:
             part.requires_grad_(True)
 
     def seen(self, z: Tensor, component: Tensor) -> Tensor:
-        """Codes as the critic sees them."""
-        return self.prior.whitened(z, component) if self.recipe.whitened else z
+        """Codes as the critic sees them. Sliders are hidden from it: they are absolute, and genres differ in them."""
+        seen = self.prior.whitened(z, component) if self.recipe.whitened else z
+        if self.dims is None:
+            return seen
+        return torch.cat([seen[:, : self.dims.start], 0 * seen[:, self.dims], seen[:, self.dims.stop :]], dim=1)
 
     def autoencoder(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Reconstruction of each track, the critic's opinion, attributes."""
@@ -228,9 +231,11 @@ class Game:
         beta = beta_at(int(batch["step"]), schedule=r.beta, steps=r.loop.steps, most=r.beta_most, rise=r.beta_rise)
         score = network("critic", self.seen(z, batch["component"]), batch["component"])
         if r.moments:
-            white = self.prior.whitened(z, batch["component"])
-            many = self.prior.components
-            terms["moments"] = r.moments * moment_loss(white, batch["component"], components=many)
+            white, many = self.prior.whitened(z, batch["component"]), self.prior.components
+            own = white if self.dims is None else torch.cat([white[:, :2], white[:, self.dims.stop :]], dim=1)
+            terms["moments"] = r.moments * moment_loss(own, batch["component"], components=many)
+            if self.dims is not None:  # of all genres together
+                terms["moments"] = terms["moments"] + r.moments * moment_loss(white[:, self.dims])
         risen = beta_at(int(batch["step"]), steps=r.loop.steps, rise=r.beta_rise)
         if r.likeness:
             terms["likeness"] = r.likeness * risen * likeness_loss(z[:, 2:])
