@@ -6,15 +6,19 @@ Job
     moved as the user moves them, to another petal or along sliders, decoded, and the decoder learns from what came out.
 
 Method
-    Of a part of each batch, half is led to the petal of another tag, drawn evenly, and a frozen judge
-    (`training/band_judge.py`) must find that tag in the result. The other half has one or two slider dimensions moved
-    by normal steps; the attributes of the result must then be those of the new quantiles, and the ones of the window
-    itself where nothing was moved, so that sliders do not drag each other along. Attributes are not estimated by a
-    network: `soft_attributes` computes them, exactly and differentiably, from states. Both halves must keep the pitch
-    classes of the window (a hinge on the chroma similarity).
+    By example (`examples`): a window is changed by rules (`musae_variants.py`: thinned, struck again, longer, an octave
+    off, ...). The code of the window, with the slider dimensions set to the attributes of the variant, must decode to
+    the variant: plain cross-entropy, for encoder and decoder. So the other dimensions learn to leave to the sliders
+    what is theirs.
 
-    States are chosen by arg-max, and gradients pass as if by softmax ("straight through"); `noise` adds Gumbel noise
-    before the choice. Codes are detached: the encoder is not asked, and only the decoder learns from this term.
+    By judgement, without examples: of a part of each batch, half is led to the petal of another tag, drawn evenly, and
+    a frozen judge (`training/band_judge.py`) must find that tag in the result (`genre`). The other half has one or two
+    slider dimensions moved by normal steps; the attributes of the result must then be those of the new quantiles, and
+    the ones of the window itself where nothing was moved (`attributes`). They are not estimated by a network:
+    `soft_attributes` computes them, exactly and differentiably, from states. Both halves must keep the pitch classes of
+    the window (`content`, a hinge on the chroma similarity). States are chosen by arg-max, and gradients pass as if by
+    softmax ("straight through"); `noise` adds Gumbel noise before the choice. Codes are detached: only the decoder
+    learns from judgements. On a decoder that is sure of itself such gradients move little (`docs/lab-notes.md`).
 
 Source
     Ours. Straight-through choice: Y. Bengio, N. Léonard, A. Courville (2013, https://arxiv.org/abs/1308.3432); Gumbel
@@ -28,16 +32,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spartito.errors import ParameterError
 from spartito.models.musae_prior import Flower, Gaussian
-from spartito.notes.band_attributes import ATTRIBUTES, MIDDLE, NormalScale
+from spartito.notes.band_attributes import ATTRIBUTES, MIDDLE, NormalScale, attributes
 from spartito.notes.four_tracks import BAR, SILENT
 from spartito.notes.layouts import Layout
 from spartito.notes.phrases import STEPS_PER_BEAT
+from spartito.training.musae_losses import reconstruction
+from spartito.training.musae_variants import variants
 
 __all__ = ["Control", "ControlConfig", "chosen", "chroma_loss", "control_of", "soft_attributes", "soft_chroma"]
 
@@ -49,6 +56,7 @@ FLOOR = 0.8  # chroma similarity below which content counts as lost
 class ControlConfig:
     """Weights of the parts of the control term, 0: off, and how codes are moved."""
 
+    examples: float = 0.0
     attributes: float = 0.0
     genre: float = 0.0
     content: float = 0.0
@@ -57,7 +65,7 @@ class ControlConfig:
     start: float = 0.0
     """Share of all steps after which the term begins."""
     part: float = 0.5
-    """Of the batch that is moved and decoded once more."""
+    """Of the batch that is changed or moved, and decoded once more."""
     reach: float = 1.2
     """Deviation of the steps that sliders are moved by."""
     noise: float = 0.0
@@ -65,7 +73,7 @@ class ControlConfig:
 
     @property
     def on(self) -> bool:
-        return max(self.attributes, self.genre, self.content) > 0
+        return max(self.examples, self.attributes, self.genre, self.content) > 0
 
 
 class Control:
@@ -87,10 +95,10 @@ class Control:
             )
         if config.genre > 0 and judge is None:
             raise ParameterError("control.genre needs control.judge: the folder of a judge of tags")
-        if config.attributes > 0 and attributes < 1:
-            raise ParameterError("control.attributes needs dimensions for attributes: network.attributes=6")
+        if max(config.attributes, config.examples) > 0 and attributes < 1:
+            raise ParameterError("sliders need dimensions for attributes: network.attributes=6")
         self.config, self.prior, self.layout = config, prior, layout
-        self.count = attributes
+        self.scale, self.count = scale, attributes
         self.judge = None if judge is None else judge.requires_grad_(False).eval()
         self.places = torch.tensor(scale.places(), dtype=torch.float32)
         self.knots = torch.tensor(scale.knots[:, :attributes], dtype=torch.float32)
@@ -106,14 +114,34 @@ class Control:
         if not c.on or share < c.start:
             return {}
         count = max(2, round(c.part * len(z)))
-        z, states = z[:count].detach().float(), batch["states"][:count]
+        some = {name: values[:count] for name, values in batch.items() if values.dim()}
+        found = {}
+        if c.examples > 0:
+            found["control_examples"] = c.examples * self.example(decode, z[:count].float(), some["states"])
+        if max(c.attributes, c.genre, c.content) > 0:
+            found |= self.judged(decode, z[:count].detach().float(), some)
+        return found
+
+    def example(self, decode: Callable[[Tensor], Tensor], z: Tensor, states: Tensor) -> Tensor:
+        """Cross-entropy of variants of windows, sum over tracks, from their codes with the sliders of the variants."""
+        random = np.random.default_rng(int(torch.randint(1 << 31, ())))
+        made = variants(states.cpu().numpy(), random, layout=self.layout)
+        numbers = self.scale.to_normal(attributes(made, layout=self.layout))[:, : self.count]
+        dims = torch.from_numpy(numbers).to(z) * self.deviations.to(z.device)
+        moved = torch.cat([z[:, :2], dims, z[:, 2 + self.count :]], dim=1)
+        truth = torch.from_numpy(made.astype(np.int64)).to(z.device)
+        return sum(reconstruction(decode(moved), truth, layout=self.layout).values())
+
+    def judged(self, decode: Callable[[Tensor], Tensor], z: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What judge, attributes and chroma say of moved codes."""
+        c, count = self.config, len(z)
         half = count // 2 if c.genre > 0 and c.attributes > 0 else count if c.genre > 0 else 0
         moved = z.clone()
         if half:
             goal = self.other(batch["component"][:half])
             moved[:half] = self.turned(z[:half], goal)
         if half < count and self.count:
-            moved[half:], aims = self.slid(z[half:], batch["attributes"][half:count])
+            moved[half:], aims = self.slid(z[half:], batch["attributes"][half:])
         y = chosen(decode(moved).float(), noise=c.noise)
         found = {}
         if half:
@@ -123,7 +151,7 @@ class Control:
             apart = (got - self._values(aims)) / self.spread.to(y.device)
             found["control_attributes"] = c.attributes * F.smooth_l1_loss(apart, torch.zeros_like(apart), beta=0.5)
         if c.content > 0:
-            found["control_content"] = c.content * chroma_loss(y, states, self.layout)
+            found["control_content"] = c.content * chroma_loss(y, batch["states"], self.layout)
         return found
 
     def other(self, component: Tensor) -> Tensor:
