@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from spartito.evaluation.latent_figures import held_out, readable
 from spartito.evaluation.latent_report import HeldOut, decoder, heat_map, measure, pairs_of, with_mean
 from spartito.models.hub import ModelInfo
 from spartito.models.musae_runtime import LatentModel
+from spartito.notes.band_attributes import NormalScale
 from spartito.notes.four_tracks import DRUMS, HOLD, SILENT, encode
 from spartito.training.data.band_store import BandPiece, open_bands, write_bands
 
@@ -197,6 +199,22 @@ def test_one_command_writes_all(store, tmp_path, monkeypatch):
     expected = {"latent.json", "band_2.png", *(f"flower_{part}.png" for part in parts)}
     assert {path.name for path in out.iterdir()} == expected
     assert (out / "flower_heat.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sliders_are_measured_where_there_are_any(store, monkeypatch):
+    seen = []
+
+    def table(model, bands, *, judge=None, seed=0):
+        seen.append((model.name, len(bands), judge))
+        return {"sliders": {"density": {"rho": 0.9, "slope": 1.0, "off_target": 0.1}}}
+
+    monkeypatch.setattr("spartito.evaluation.control.control_table", table)
+    bands = open_bands(store, "test")
+    assert latent_figures._control(copier(), bands, None, 0) is None and not seen  # no sliders
+    model = copier()
+    model.scale, model.config = NormalScale.of(np.eye(6)), replace(model.config, attributes=6)
+    assert latent_figures._control(model, bands, None, 0)["sliders"]["density"]["rho"] == 0.9
+    assert seen == [("copier", 12, None)]
 
 
 def test_models_of_a_kind_see_the_same_windows(store, tmp_path, monkeypatch):

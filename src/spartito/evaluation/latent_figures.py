@@ -214,7 +214,8 @@ def _draw(name: str, model: LatentModel, report: dict, drawn: Drawn, held: HeldO
         title=f"{name}: codes of songs never heard",
     )
     if drawn.pairs:
-        plots.plot_pairs(held.names, drawn.pairs, folder / f"{name}_pairs.png", title=f"{name}: genre beside genre")
+        shown = [tag for tag in held.names if any(tag in pair.names for pair in drawn.pairs)]
+        plots.plot_pairs(shown, drawn.pairs, folder / f"{name}_pairs.png", title=f"{name}: genre beside genre")
     control = report["control"] or {}
     if control.get("sliders"):
         songs = control.get("songs", {}).get("sliders", {})
