@@ -149,7 +149,7 @@ def test_the_loop_meets_the_wish_and_keeps_the_rest(model, piece, wish):
         assert report["reached"][name] == pytest.approx(change[name], abs=1e-3)
         assert change[name] == pytest.approx(steps, abs=0.2)
     for name, off in report["others"].items():
-        assert abs(off) == pytest.approx(abs(change[name]), abs=1e-3) and abs(off) <= 0.3
+        assert abs(off) == pytest.approx(abs(change[name]), abs=1e-3) and abs(off) <= 0.45
     shift = (z - codes.z)[:, 2:4]
     np.testing.assert_allclose(shift, np.tile(shift[:1], (16, 1)))  # all windows alike
     assert report["chroma"] == 1 and 0 < report["cells"] < 0.5
@@ -160,7 +160,8 @@ def test_the_loop_is_nearer_than_the_open_shift(model, piece):
     _, report = calibrated(model, *piece, wish, render)
     plain = measured(model, render(moved(model, piece[1].z, wish)[None])[0]) - measured(model, piece[0].states)
     assert report["open"]["duration"] == pytest.approx(plain[1], abs=1e-3)
-    assert abs(plain[0]) > 0.4 > abs(report["others"]["density"]) + abs(report["reached"]["duration"] - 1)
+    assert abs(report["others"]["density"]) < abs(plain[0]) - 0.1  # less is changed that shall stay
+    assert abs(report["reached"]["duration"] - 1) <= sliders.NEAR and report["short"] == []
     assert report["tried"] < 30
 
 
@@ -178,3 +179,14 @@ def test_a_genre_alone_and_an_empty_wish(model, piece):
     z, report = calibrated(model, *piece, Wish(), render)
     np.testing.assert_array_equal(z, piece[1].z)
     assert report["cells"] == 0
+
+
+def test_who_gets_less_than_half_is_told(model, piece):
+    stubborn = np.array(piece[0].states)
+    _, report = calibrated(model, *piece, Wish({"density": 1.0}), lambda zs: np.stack([stubborn] * len(zs)))
+    assert report["short"] == ["density"] and report["reached"]["density"] == 0
+    silent = np.full_like(stubborn, HOLD)
+    silent[0] = SILENT
+    song = SimpleNamespace(states=silent)
+    _, report = calibrated(model, song, piece[1], Wish({"density": 1.0}), lambda zs: np.stack([silent] * len(zs)))
+    assert report["chroma"] == 1.0  # nothing sounds, nothing is lost

@@ -16,6 +16,7 @@ from spartito.notes.four_tracks import HOLD, SILENT  # noqa: E402
 from spartito.notes.layouts import BAND, PIANO  # noqa: E402
 from spartito.training import musae_control as job  # noqa: E402
 from spartito.training.musae_control import Control, ControlConfig  # noqa: E402
+from spartito.training.musae_variants import variants  # noqa: E402
 
 
 def some_states(layout, count=12, seed=0):
@@ -127,6 +128,33 @@ def test_terms_and_who_learns():
     assert set(only.terms(decoder, z, a_batch())) == {"control_attributes"}
     only, _ = a_control(genre=1.0, judge=Weighing())
     assert set(only.terms(decoder, z, a_batch())) == {"control_genre"}
+
+
+def test_examples_teach_encoder_and_decoder():
+    control, scale = a_control(examples=2.0, part=0.5)
+    decoder = torch.nn.Sequential(torch.nn.Linear(12, 32 * 4 * 130), torch.nn.Unflatten(1, (32, 4, 130)))
+    z = (0.03 * torch.randn(16, 12)).requires_grad_(True)
+    heard = []
+
+    def decode(moved):
+        heard.append(moved.detach())
+        return decoder(moved)
+
+    torch.manual_seed(0)
+    terms = control.terms(decode, z, a_batch())
+    assert set(terms) == {"control_examples"} and heard[0].shape == (8, 12)
+    terms["control_examples"].backward()
+    assert z.grad[:8, 8:].abs().sum() > 0 and decoder[0].weight.grad.norm() > 0
+    assert z.grad[:, 2:8].abs().sum() == 0 and z.grad[8:].abs().sum() == 0  # sliders are those of the variants
+    torch.manual_seed(0)
+    random = np.random.default_rng(int(torch.randint(1 << 31, ())))
+    made = variants(a_batch()["states"][:8].numpy(), random, layout=BAND)
+    numbers = scale.to_normal(attributes(made))
+    np.testing.assert_allclose(heard[0][:, 2:8].numpy(), numbers * control.prior.others**0.5, atol=1e-5)
+    np.testing.assert_allclose(heard[0][:, 8:], z.detach()[:8, 8:])
+    logits = decoder(heard[0])
+    cost = F.cross_entropy(logits.flatten(0, 2), torch.from_numpy(made.astype(np.int64)).flatten())
+    assert float(terms["control_examples"]) == pytest.approx(2 * 4 * float(cost), rel=1e-4)
 
 
 def test_a_decoder_learns_to_obey():

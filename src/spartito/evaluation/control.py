@@ -50,7 +50,7 @@ __all__ = ["ACCEPTED", "control_table", "lines_of"]
 
 QUANTILES = (-2.0, -1.0, 0.0, 1.0, 2.0)  # deviations that a dimension is set to
 STEPS = (-2.0, -1.0, 1.0, 2.0)  # by which a code is moved
-ASKED = (-1.0, 1.0)  # of edits of songs
+ASKED = (-1.0, -0.5, 0.5, 1.0)  # of edits of songs
 COMBINED = {"density": 1.0, "duration": -0.5}
 ENDS = 0.675  # deviations: the upper and the lower quarter of windows make an attribute vector
 CONTENT = 0.6  # chroma similarity of a genre move that succeeds

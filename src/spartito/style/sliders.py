@@ -45,9 +45,11 @@ ROW = (0.5, 1.0, 1.75, 2.75, 4.0)  # multiples of the wish that are tried first
 PROBE = 1.0  # deviations that each dimension is moved by, to learn what it does
 ROUNDS = 2  # further batches
 SCALES, HELPS = (0.6, 1.0, 1.5), (0.0, 1.0)  # of a proposal: how far along it, how much of the other dimensions
-OTHERS = 0.35  # weight of a squared change of an attribute that shall stay, beside the squared miss of the wish
+OTHERS = 0.15  # weight of a squared change of an attribute that shall stay, beside the squared miss of the wish
 EXPECTED = 0.6  # attribute steps by one deviation of its dimension, before anything was tried
 STIFF = 0.3  # how many shifts by a deviation that expectation weighs as much as
+NEAR = 0.2  # of the way to a wish that may be missing where that spares other attributes
+HALF = 0.5  # of what was asked: who gets less is told
 EFFORT = 0.01  # weight of a squared deviation of shift: of two that do the same, the shorter
 
 
@@ -236,13 +238,14 @@ def calibrated(
         `asked`, `open` (reached without a look at the result) and `reached` slider steps of each attribute asked;
         `others`: change of each other attribute; `shift`: deviations by which dimensions were moved; `genre`: share of
         each genre asked, before and after, as the model itself hears it; `chroma`: similarity of what sounds to
-        before; `cells`: share of cells that changed; `tried`: renderings.
+        before; `cells`: share of cells that changed; `short`: sliders that got less than half of what was asked;
+        `tried`: renderings.
     """
     names = slider_names(wish.checked(model) and model)
     z, source = np.asarray(codes.z, dtype=np.float64), np.asarray(song.states)
     strength = np.ones(len(z)) if strength is None else smooth(np.clip(strength, 0, 1), reach=model.bars)
     if wish.empty:
-        return z, {"asked": {}, "reached": {}, "others": {}, "chroma": 1.0, "cells": 0.0, "tried": 0}
+        return z, {"asked": {}, "reached": {}, "others": {}, "chroma": 1.0, "cells": 0.0, "short": [], "tried": 0}
     start = _turned(model, z, wish, strength)
     wanted = np.array([wish.attributes.get(name, 0.0) for name in names])
     turned = np.asarray(render(start[None])[0])
@@ -271,8 +274,9 @@ def calibrated(
         "reached": _named(names, change, asked),
         "others": _named(names, change, ~asked),
         "shift": _named(names, search.shifts[best], np.abs(search.shifts[best]) > 1e-6),
-        "chroma": round(float(chroma_similarity(source[None], search.states[best][None], layout=model.layout)[0]), 3),
+        "chroma": _chroma(source, search.states[best], model.layout),
         "cells": round(float((source != search.states[best]).mean()), 4),
+        "short": [n for n, steps in wish.attributes.items() if steps and change[names.index(n)] / steps < HALF],
         "tried": len(search.shifts),
     }
     if wish.genre:
@@ -286,6 +290,12 @@ def calibrated(
 
 def _heard(model, states: np.ndarray) -> np.ndarray:
     return np.asarray(model.encode(_cut(model, states))[0], dtype=np.float64)
+
+
+def _chroma(source: np.ndarray, states: np.ndarray, layout) -> float:
+    """Similarity of two songs (T, V), 1 where neither has pitches."""
+    found = float(chroma_similarity(source[None], states[None], layout=layout)[0])
+    return round(found, 3) if np.isfinite(found) else 1.0
 
 
 def _named(names: tuple[str, ...], values: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
@@ -315,8 +325,14 @@ class _Search:
 
     @property
     def best(self) -> int:
-        miss = (self.weight * (self.found - self.target) ** 2).sum(axis=1)
-        return int(np.argmin(miss + 0.1 * EFFORT * (self.shifts**2).sum(axis=1)))
+        """The one that meets the wish with the least change of the others, among those that are near to it or not
+        further from it than the plain move: who asks for density wants density."""
+        apart = (self.found - self.target) ** 2
+        miss = apart[:, self.asked].sum(axis=1)
+        bound = miss[1 + ROW.index(1.0)] if len(miss) > len(ROW) else np.inf
+        bound = max(bound, NEAR**2 * miss[0])
+        cost = apart @ self.weight + 0.1 * EFFORT * (self.shifts**2).sum(axis=1)
+        return int(np.argmin(np.where(miss <= bound + 1e-9, cost, np.inf)))
 
     def slopes(self) -> np.ndarray:
         """(k, k): change of attribute (row) by a deviation of a dimension (column), near the best shift so far."""
