@@ -1,6 +1,7 @@
 """Pop2Piano's tokens by transformers' `generate` and by ours, on the same inputs and weights: speed and agreement.
 
     python benchmarks/pop2piano.py --segments 15 --segments 90 --threads 1 --threads 2 -o results
+    python benchmarks/pop2piano.py --segments 32 --songs 8 --precision fp32 -o results_clips
     python benchmarks/pop2piano.py --weights standin --bands BANDS/test --threads 1 -o results_standin
 
 Without `--weights` the network is the published one with random weights, which never end a row. Both engines are made
@@ -10,6 +11,9 @@ such music. How far bf16 and int8 agree on random weights says nothing; whether 
 
 `--weights` is a folder as the hub has it, of the published weights or of a stand-in (`pop2piano_standin.py`), `--bands`
 a folder of songs with beats (`docs/bands.md`). Rows then end by themselves.
+
+`--songs 8` takes the segments as eight songs and adds what our engine needs for one after the other, as a list of
+files would be arranged that does not share batches.
 
 Runs of the engines alternate; shown are medians. "x" is transformers' seconds divided by the engine's. "equal" is the
 share of transformers' tokens that stand at the same place of the engine's row; a row that once chose otherwise goes on
@@ -23,6 +27,7 @@ import json
 import os
 import platform
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +114,10 @@ def agreement(tokens: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
     }
 
 
-def compare(model: Port, features, mask, lengths, *, threads: int, repeats: int, precisions=PRECISIONS) -> dict:
-    """Seconds and agreement of each engine. `lengths` (N,) ends rows, or is None."""
+def compare(
+    model: Port, features, mask, lengths, *, threads: int, repeats: int, precisions=PRECISIONS, songs: int = 1
+) -> dict:
+    """Seconds and agreement of each engine. `lengths` (N,) ends rows, or is None; `songs` above 1: in turn, too."""
     count, port = len(features), model.config
     how = GenerationConfig(
         composer_to_feature_token={f"composer{i + 1}": COMPOSER + i for i in range(21)},
@@ -132,11 +139,20 @@ def compare(model: Port, features, mask, lengths, *, threads: int, repeats: int,
     config = Pop2PianoConfig.from_dict(port.to_dict() | settings)
     most = LONGEST if lengths is None else lengths  # ours leaves out the end that theirs is told to write
 
-    def ours(precision):
-        made = FastGenerator(model.state_dict(), config, precision=precision, threads=threads)
-        return lambda: made.generate(features, mask, np.zeros(count, int), max_length=most)
+    def ours(made, rows):
+        known = None if mask is None else mask[rows]
+        asked = most if lengths is None else most[rows]
+        return made.generate(features[rows], known, np.zeros(len(rows), int), max_length=asked)
 
-    engines = {"transformers": theirs, **{f"spartito {p}": ours(p) for p in precisions}}
+    engines, everything = {"transformers": theirs}, np.arange(count)
+    for precision in precisions:
+        made = FastGenerator(model.state_dict(), config, precision=precision, threads=threads)
+        engines[f"spartito {precision}"] = partial(ours, made, everything)
+        if songs > 1:
+            parts = np.array_split(everything, songs)
+            engines[f"spartito {precision}, {songs} songs in turn"] = lambda made=made, parts=parts: stacked(
+                [ours(made, part) for part in parts]
+            )
     runs: dict[str, list] = {name: [] for name in engines}
     load = [os.getloadavg()[0]]
     torch.set_num_threads(threads)
@@ -151,6 +167,12 @@ def compare(model: Port, features, mask, lengths, *, threads: int, repeats: int,
         report[name] = {"cpu": cpu, "wall": wall, **agreement(closed(made[0][0]), wanted)}
     tokens = int((wanted != 0).sum())
     return {"segments": count, "threads": threads, "tokens": tokens, "load": load, "engines": report}
+
+
+def stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """Rows (N, L) of tokens of several songs one below the other, zero after their end."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
 def closed(rows: np.ndarray) -> np.ndarray:
@@ -183,6 +205,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--threads", type=int, action="append", help="may be repeated (1)")
     parser.add_argument("--precision", choices=PRECISIONS, action="append", help="may be repeated (all)")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--songs", type=int, default=1, help="that the segments are of, to be written in turn, too")
     parser.add_argument("--weights", type=Path, help="folder of a model; random weights if left out")
     parser.add_argument("--bands", type=Path, help="folder of songs, with --weights")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the report")
@@ -199,9 +222,8 @@ def main(arguments: list[str] | None = None) -> dict:
             (features, mask), lengths = songs(options.bands, segments, model.config.d_model), None
         for threads in options.threads or [1]:
             precisions = options.precision or PRECISIONS
-            made = compare(
-                model, features, mask, lengths, threads=threads, repeats=options.repeats, precisions=precisions
-            )
+            manner = {"repeats": options.repeats, "precisions": precisions, "songs": options.songs}
+            made = compare(model, features, mask, lengths, threads=threads, **manner)
             comparisons.append(made)
             print(table([made]), flush=True)
     report = {

@@ -209,6 +209,18 @@ def test_names_of_the_original_in_compat(tmp_path, capfd, calls, arranger):
     assert status == 1 and "overwrite" in err and names(tmp_path / "two") == ["a2s-False.mid"]
 
 
+def test_bar_by_bar_several_songs_at_once(tmp_path, capfd, calls, arranger):
+    sources = [write_song(tmp_path / f"{name}.wav", seconds) for name, seconds in (("a", 6.0), ("b", 8.0))]
+    options = ["--model", "a2s", "--auto", "-f", "mid", "-o"]
+    status, _, err = run_cli(capfd, "cover", *sources, *options, tmp_path / "together")
+    assert status == 0, err
+    assert max(call["frames"][0] for call in arranger.calls) == 2  # the same bar of both
+    for source in sources:
+        assert run_cli(capfd, "cover", source, *options, tmp_path / "alone")[0] == 0
+    for name in names(tmp_path / "together"):
+        assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
 def test_all_models_that_are_here(tmp_path, capfd, calls, arranger, monkeypatch):
     here = (Variant(), Variant(auto=True), Variant("supervised"))
     monkeypatch.setattr(

@@ -45,3 +45,12 @@ def test_both_engines_write_the_same(script):
         assert found["engines"]["spartito fp32"]["equal"] == 1.0
         lines = script.table([found]).splitlines()
         assert len(lines) == 4 and lines[0].count("|") == lines[3].count("|")
+
+
+def test_songs_in_turn_are_those_side_by_side(script):
+    model = script.random_model(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    features, lengths = script.noise(5, 32)
+    options = {"threads": 1, "repeats": 1, "precisions": ["fp32"], "songs": 2}
+    found = script.compare(model, features, None, lengths % 20 + 2, **options)
+    assert list(found["engines"]) == ["transformers", "spartito fp32", "spartito fp32, 2 songs in turn"]
+    assert found["engines"]["spartito fp32, 2 songs in turn"]["equal"] == 1.0
