@@ -98,7 +98,8 @@ def plot_interpolation(found: Mapping[str, Mapping], path: str | os.PathLike, *,
                 mean, error = np.asarray(curve["mean"]), np.asarray(curve["error"] or 0.0)
                 axis.plot(shares, mean, line, color=colour, linewidth=width)
                 axis.fill_between(shares, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, linewidth=0)
-        axis.set_title(f"cells that differ, {heading}", fontsize=10, color=INK)
+        ends = "solid: from the first, dashed: from the second"
+        axis.set_title(f"cells that differ, {heading}\n{ends}", fontsize=10, color=INK)
         axis.set_xlabel("share of the second window", color=INK)
         axis.set_ylim(bottom=0)
         _plain(axis)
