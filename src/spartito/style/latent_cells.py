@@ -36,12 +36,13 @@ from spartito.errors import ParameterError
 from spartito.notes.four_tracks import HOLD, SILENT, STATES, expanded, held
 from spartito.notes.layouts import Layout
 
-__all__ = ["BEGINS", "KINDS", "QUIET", "SOUNDS", "Chances", "chances", "drawn", "edited", "kinds", "mixed"]
+__all__ = ["BEGINS", "KINDS", "QUIET", "SOUNDS", "Chances", "Lean", "chances", "drawn", "edited", "kinds", "mixed"]
 
 QUIET, SOUNDS, BEGINS = range(3)  # kinds of cells: silence, a note sounding on, a note beginning
 KINDS = ("quiet", "sounds", "begins")
 WEIGHT = 0.2  # nats by which the source's own kind and pitch are preferred in an edit
 KIND_FLOOR, PITCH_FLOOR = 0.05, 0.02  # e of kinds and of pitches: what is rarer counts as never expected
+FINE_FLOOR = 1e-3  # e of rivals where the scores lean: what is next likeliest must be told from what never is
 PULL = 3.0  # nats by which a blend is drawn to what its songs do
 HARMONY = 1.0  # weight of the harmony in the choice of a pitch
 RARE = 0.05  # of the strongest pitch class of a place: what counts for one that does not sound there
@@ -65,6 +66,14 @@ class Chances:
     kind: np.ndarray
     pitch: np.ndarray
     goes_on: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Lean:
+    """Nats by which an edit is drawn to kinds of cells, (T, V, 3), and to pitches, (V, 128)."""
+
+    kind: np.ndarray
+    pitch: np.ndarray
 
 
 def chances(windows: np.ndarray, starts: np.ndarray, length: int) -> Chances:
@@ -124,6 +133,7 @@ def edited(
     free: np.ndarray | None = None,
     harmony: np.ndarray | None = None,
     weight: float | np.ndarray = WEIGHT,
+    lean: Lean | None = None,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> np.ndarray:
@@ -138,6 +148,7 @@ def edited(
     harmony : (T, 12), optional
         How much each pitch class sounds around a step, 1 for the strongest.
     weight : nats by which what the source does is preferred, one or (T, V); higher changes less
+    lean : nats added to kinds and pitches (`style/latent_lean.py`)
     temperature : noise on the scores, for variants; 0: none
 
     Returns
@@ -146,18 +157,23 @@ def edited(
     """
     rng = np.random.default_rng(seed)
     own, free = kinds(source), np.ones(source.shape, dtype=bool) if free is None else free
-    score = np.log((after.kind + KIND_FLOOR) / (1 + KIND_FLOOR))
+    floor, pitch_floor = (KIND_FLOOR, PITCH_FLOOR) if lean is None else (FINE_FLOOR, FINE_FLOOR)
+    score = np.log((after.kind + floor) / (1 + floor))
     mine = np.log((after.kind + KIND_FLOOR) / (before.kind + KIND_FLOOR))
     weight = np.broadcast_to(np.asarray(weight, dtype=np.float32), source.shape)
     here = np.take_along_axis(mine, own[..., None], -1) + weight[..., None]
     np.put_along_axis(score, own[..., None], here, axis=-1)
+    if lean is not None:
+        score = score + lean.kind
     kind = np.where(free, _best(score, temperature, rng), own)
     bonus = _harmony(harmony, layout)
     told = own == BEGINS
-    pitch = np.log((after.pitch + PITCH_FLOOR) / (1 + PITCH_FLOOR)) + bonus
+    pitch = np.log((after.pitch + pitch_floor) / (1 + pitch_floor)) + bonus
     t, v = np.nonzero(told)
     p = source[t, v]  # needs no harmony to stay
     pitch[t, v, p] = np.log((after.pitch[t, v, p] + PITCH_FLOOR) / (before.pitch[t, v, p] + PITCH_FLOOR)) + weight[t, v]
+    if lean is not None:
+        pitch = pitch + lean.pitch
     pitch = np.where(told & ~free, source, _best(pitch, temperature, rng))
     return _states(kind, pitch, rests=own == QUIET, goes_on=after.goes_on, free=free)
 

@@ -3,7 +3,8 @@
     song -> states -> codes -> moved by the wish -> what the model expects now, less what it expected before
          -> states of the edited song -> notes of the source, those that changed, and new ones
 
-The codes are moved so that what comes out meets the wish (`style/sliders.py`); cells change by differences
+The codes are moved so that what comes out meets the wish (`style/sliders.py`), and what then still lacks is brought by
+scores that lean (`style/latent_lean.py`); cells change by differences
 (`style/latent_cells.py`), notes by what became of them (`style/latent_notes.py`).
 """
 
@@ -11,13 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
 from spartito.errors import NotesError, ParameterError
-from spartito.notes.four_tracks import BAR, SILENT, expanded
+from spartito.notes.band_attributes import chroma_similarity
+from spartito.notes.four_tracks import BAR, SILENT, expanded, held
 from spartito.notes.notes import Notes
 from spartito.style.latent_cells import WEIGHT, drawn, edited
+from spartito.style.latent_lean import lean_of, leant
 from spartito.style.latent_notes import locked_whole, rewritten
 from spartito.style.latent_song import LatentSong, _warn, decode_logits, decode_song, encode_song
 from spartito.style.sliders import Wish, calibrated, moved
@@ -26,6 +31,7 @@ __all__ = ["EditSettings", "Edited", "bar_mask", "edit_song", "parse_bars", "par
 
 ENOUGH = 0.5  # of a wish that may be missing before the source is held less tightly
 TOO_LITTLE = 0.5  # of a slider's steps: what misses them by more is said
+SLIGHT = 0.25  # steps that nobody need be told of
 FEW_CELLS = 0.05  # share of cells that a whole genre should change
 UNEVEN = (0.1, 1.9)  # times the weight, cell by cell: in a loop all bars are alike, and would change all or none
 HANDS = {"right": "rh", "left": "lh"}  # what one may call the voices of a hand
@@ -178,47 +184,89 @@ def edit_song(model, song: LatentSong, settings: EditSettings, *, progress=None)
 
 
 def _differences(model, song, codes, wish, locked, settings, progress) -> tuple[np.ndarray, dict]:
-    """States and what was reached; with less weight on the source when that was too little."""
+    """States, and what was reached: by codes that move, by less weight on the source, by scores that lean."""
     before = decode_song(model, codes.z, codes, song.steps)
     strength = _window_share(song, codes, ~locked)
+    part = _part_that_changes(locked)
     uneven = np.random.default_rng(settings.seed).uniform(*UNEVEN, size=song.states.shape)
     rendered = 0
 
-    def one(z: np.ndarray, weight) -> np.ndarray:
+    def one(after, weight, lean=None) -> np.ndarray:
+        nonlocal rendered
+        rendered += 1
+        if progress is not None:
+            progress(1 - 0.5 ** (rendered / 20))  # nobody knows how many there will be
         return edited(
             song.states,
             before,
-            decode_song(model, z, codes, song.steps),
+            after,
             layout=song.layout,
             free=~locked,
             harmony=song.harmony,
             weight=weight,
+            lean=lean,
             temperature=settings.temperature,
             seed=settings.seed,
         )
 
+    expected = partial(decode_song, model, codes=codes, length=song.steps)
     if not settings.calibrate or model.scale is None:
-        return one(moved(model, codes.z, wish, strength=strength), settings.weight), {}
+        return one(expected(moved(model, codes.z, wish, strength=strength)), settings.weight), {}
+    source = SimpleNamespace(states=song.states[part])  # what is measured is what may change
     tries = []
     for weight in (settings.weight, np.maximum(settings.weight * uneven, WEAKEST), WEAKEST * (0.5 + uneven)):
 
         def render(zs: np.ndarray, weight=weight) -> np.ndarray:
-            nonlocal rendered
-            rendered += len(zs)
-            if progress is not None:
-                progress(1 - 0.5 ** (rendered / 10))  # nobody knows how many there will be
-            return np.stack([one(z, weight) for z in zs])
+            return np.stack([one(expected(z), weight)[part] for z in zs])
 
-        z, report = calibrated(model, song, codes, wish, render, strength=strength)
-        states = one(z, weight)
-        tries.append((_lack(wish, report, states, song, locked), len(tries), states, report))
-        if tries[-1][0] < ENOUGH:
+        z, report = calibrated(model, source, codes, wish, render, strength=strength)
+        states = one(expected(z), weight)
+        lack = _lack(wish, report, states, song, locked)
+        tries.append((lack, len(tries), states, report, z, weight))
+        if lack < ENOUGH:
             break
-    _, _, states, report = min(tries, key=lambda one: one[:2])
+    _, _, states, report, z, weight = min(tries, key=lambda one: one[:2])
+    if wish.attributes:
+        states, report = _leaning(model, song, wish, expected(z), weight, one, states, report, part)
     for name, steps in wish.attributes.items():
-        if abs(steps - report["reached"].get(name, steps)) > max(TOO_LITTLE * abs(steps), 0.25):
+        if abs(steps - report["reached"][name]) > max(TOO_LITTLE * abs(steps), SLIGHT):
             _warn(f"{name}: {steps:+g} steps were asked for, {report['reached'][name]:+.2f} could be reached here")
     return states, {"sliders": report}
+
+
+def _leaning(model, song, wish, after, weight, one, states, report, part) -> tuple[np.ndarray, dict]:
+    """The edit brought nearer to the wish by scores that lean; `by_codes` of its report is what codes alone reached."""
+    table = song.band.notes[np.isin(song.band.notes[:, 4], song.layout.upper)]
+    middle = float(table[:, 2].mean()) if len(table) else 60.0
+    make = partial(lean_of, layout=song.layout, steps=song.steps, middle=middle)
+    best = {(): states}
+
+    def render(amounts: Mapping[str, float]) -> np.ndarray:
+        key = tuple(sorted(amounts.items()))
+        best[key] = one(after, weight, make(amounts))
+        return best[key][part]
+
+    _, amounts, change = leant(model, song.states[part], states[part], wish.attributes, render)
+    if not amounts:
+        return states, report
+    states = best[tuple(sorted(amounts.items()))]
+    before, now = song.states[part], states[part]
+    like = chroma_similarity(before[None], now[None], layout=song.layout)[0]
+    report = report | {
+        "by_codes": report["reached"],
+        "reached": {name: round(value, 3) for name, value in change.items() if name in wish.attributes},
+        "others": {name: round(value, 3) for name, value in change.items() if name not in wish.attributes},
+        "lean": {name: round(value, 3) for name, value in amounts.items()},
+        "chroma": round(float(np.nan_to_num(like, nan=1.0)), 3),
+        "cells": round(float((before != now).mean()), 4),
+    }
+    return states, report
+
+
+def _part_that_changes(locked: np.ndarray) -> slice:
+    """The bars from the first to the last that may change."""
+    free = np.flatnonzero((~locked).any(axis=1)) // BAR
+    return slice(int(free[0]) * BAR, (int(free[-1]) + 1) * BAR)
 
 
 def _lack(wish: Wish, report: dict, states: np.ndarray, song: LatentSong, locked: np.ndarray) -> float:
@@ -239,8 +287,6 @@ def _reconstructed(model, song, codes, wish, locked, settings) -> tuple[np.ndarr
     states = drawn(logits, temperature=settings.temperature, seed=settings.seed)
     sounding = np.where(locked, expanded(song.states), expanded(states))
     begins = np.where(locked, song.states < SILENT, states < SILENT)
-    from spartito.notes.four_tracks import held
-
     merged = held(sounding.astype(np.uint8), attack=begins)
     same = float((merged == song.states)[~locked].mean())
     return merged, {"reconstructed": {"cells_equal": round(same, 4)}}

@@ -87,7 +87,7 @@ class Restyled:
         track = self.candidates[0].written.chords
         if track is None:
             grid, notes = self.piece.grid, self.candidates[0].written.notes
-            track = chords_in(notes, grid.beats, genre=self.target, positions=self.piece.positions)
+            track = chords_in(notes, grid.beats, genre=self.source, positions=self.piece.positions)  # as it had them
         return track.chords(self.piece.grid.seconds(STEPS_PER_BEAT * np.arange(len(track) + 1)))
 
     def report(self) -> dict:
