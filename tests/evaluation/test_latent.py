@@ -105,6 +105,7 @@ def test_relative_change_and_smoothness():
     assert found == pytest.approx(-1) and chance > 0.9
     assert np.isnan(latent.smoothness(np.ones(8))[0])
     assert np.isnan(latent.smoothness(np.array([1.0, np.nan, 2.0, 3.0]))[0])
+    assert np.isnan(latent.smoothness(np.array([1.0, 2.0, 3.0]))[0])  # one way round alone
 
 
 def test_smoothness_of_several_rows_by_hand():

@@ -247,14 +247,15 @@ def smoothness_of_all(rows: np.ndarray, *, seed: int = 0) -> tuple[float, float]
     """The same for several rows (rows, n) together: their mean autocorrelation, and that of random orders of the
     components, one for all rows; rows that are not known everywhere or do not vary are left out.
 
-    There are (n - 1)! / 2 ways round a circle: 3 for four components, 12 for five, so chance cannot be below 1/3, 1/12.
+    There are (n - 1)! / 2 ways round a circle: 3 for four components, 12 for five, so chance cannot be below 1/3, 1/12;
+    of three there is one alone, and nothing is said.
     """
     rows = np.asarray(rows, dtype=np.float64)
     rows = rows[np.isfinite(rows).all(axis=1)]
     rows = rows - rows.mean(axis=1, keepdims=True)
     power = (rows**2).sum(axis=1, keepdims=True)
     rows = rows[power[:, 0] > 1e-12] / np.sqrt(power[power > 1e-12])[:, None]
-    if rows.shape[1] < 3 or not len(rows):
+    if rows.shape[1] < 4 or not len(rows):
         return float("nan"), float("nan")
     near = rows.T @ rows / len(rows)  # (n, n): what two components add when they are neighbours
     n = len(near)

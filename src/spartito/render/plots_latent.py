@@ -131,10 +131,13 @@ def plot_path(
     pitched = every[~np.isin(every[:, 4], drums), 2]
     low, high = (int(pitched.min()) - 2, int(pitched.max()) + 2) if len(pitched) else (58, 62)
     hits = sorted(set(every[np.isin(every[:, 4], drums), 2].tolist()))
+    lanes = bool(drums)
     figure = _figure((max(2.1 * len(windows), 6.0), 3.6))
-    axes = figure.subplots(2, len(windows), sharey="row", sharex=True, squeeze=False, height_ratios=(4, 1))
+    axes = figure.subplots(
+        1 + lanes, len(windows), sharey="row", sharex=True, squeeze=False, height_ratios=(4, 1)[: 1 + lanes]
+    )
     for column, (name, table) in enumerate(zip(names, notes)):
-        roll, lane = axes[:, column]
+        roll, lane = axes[0, column], axes[-1, column]
         roll.set_title(name, fontsize=9, color=INK)
         for i, track in enumerate(tracks):
             mine = table[table[:, 4] == i]
@@ -144,20 +147,21 @@ def plot_path(
             else:
                 label = track if column == 0 else None
                 roll.barh(mine[:, 2], mine[:, 1] - 0.2, 0.85, left=mine[:, 0], color=colour, zorder=3, label=label)
-        for axis in (roll, lane):
+        for axis in axes[:, column]:
             for step in range(0, windows.shape[1] + 1, STEPS_PER_BEAT):
                 bar = step % BAR == 0
                 axis.axvline(step, color=BAR_LINE if bar else GRID, linewidth=0.8 if bar else 0.3, alpha=0.6, zorder=1)
             axis.set_xlim(0, windows.shape[1])
             axis.set_xticks([])
             _plain(axis)
+        if lanes:
+            lane.set_ylim(-0.7, max(len(hits), 1) - 0.3)
+            lane.set_yticks([])
         roll.set_ylim(low, high)
-        lane.set_ylim(-0.7, max(len(hits), 1) - 0.3)
-        lane.set_yticks([])
-        lane.set_visible(bool(drums))
     cs = [key for key in CS if low <= key <= high]
     axes[0, 0].set_yticks(cs, [CS[key] for key in cs])
-    axes[1, 0].set_ylabel("drums", fontsize=8, color=INK)
+    if lanes:
+        axes[1, 0].set_ylabel("drums", fontsize=8, color=INK)
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False, fontsize=9
     )
