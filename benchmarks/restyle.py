@@ -51,7 +51,7 @@ from spartito.files import atomic_path
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import PHRASE, rolls
 from spartito.notes.playability import playability
-from spartito.style.engines import CYCLEGAN, GENRES, IDIOM, PAIRS, pair_of
+from spartito.style.engines import COMPING, CYCLEGAN, GENRES, IDIOM, PAIRS, pair_of
 from spartito.training.genre_profiles import profile_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -63,11 +63,13 @@ from style_tables import means, successes, table
 SETTINGS = ("split", "excerpts", "bars", "pieces", "cycle")
 PLAIN = ("identity", "rule", "real")
 SEED = 7
-CODE = (  # what the result of an engine depends on
-    *("analysis/note_chords", "models/idiom_runtime", "models/idiom_tokens", "notes/phrases", "notes/skyline"),
-    *(f"style/{name}" for name in ("accompany", "engines", "feel", "finish", "harmony", "idiom", "jazz_chords")),
-    *("style/plan", "style/transfer", "style/windows"),
-)
+CODE = ("notes/phrases", "notes/skyline", "style/engines", "style/finish", "style/transfer")  # that all results rest on
+TUNEFUL = ("analysis/note_chords", "style/feel", "style/harmony", "style/plan")
+OWN = {  # what those of an engine rest on besides
+    CYCLEGAN: ("style/windows",),
+    COMPING: (*TUNEFUL, "style/accompany"),
+    IDIOM: (*TUNEFUL, "style/idiom", "models/idiom_runtime", "models/idiom_tokens"),
+}
 PROFILED = 1000  # phrases of a genre that make its profile
 
 
@@ -150,7 +152,7 @@ def weights_of(engine: str) -> list[Path]:
     elif label == CYCLEGAN:
         folders = [pair_folder(pair) for pair in PAIRS]
     elif label == IDIOM:
-        folders = [find_model(label).folder, find_model("comping").folder]
+        folders = [find_model(label).folder, find_model(COMPING).folder]
     else:
         folders = [find_model(label).folder]
     return sorted(path for folder in folders for path in folder.glob("*.safetensors"))
@@ -162,7 +164,8 @@ def fingerprint(engine: str, opened) -> str:
     if opened is None:
         files = [here.with_name("fixed_rule.py"), here.with_name("style_pieces.py")]
     else:
-        files = [package / f"{name}.py" for name in CODE]
+        label = engine.partition("=")[0].split("+")[0]
+        files = [package / f"{name}.py" for name in (*CODE, *OWN.get(label, ()))]
         try:
             files += weights_of(engine)
         except SpartitoError:
@@ -243,7 +246,7 @@ class Rows:
 
     def sorted(self) -> list[dict]:
         """By kind and direction, engines in the order of their names' first row."""
-        order = {name: i for i, name in enumerate([*PLAIN[:2], CYCLEGAN, "comping", IDIOM])}
+        order = {name: i for i, name in enumerate([*PLAIN[:2], CYCLEGAN, COMPING, IDIOM])}
         kinds = ("excerpts", "pieces")
         key = lambda r: (kinds.index(r["kind"]), r["direction"], order.get(r["engine"], 9), r["engine"])  # noqa: E731
         return sorted(self.rows, key=key)

@@ -1,7 +1,8 @@
 """Covers in a genre: the arrangement of a song is restyled before a pianist plays it.
 
 The song's analysis tells the engine beats, chords and tune. What comes back has its own harmony, so the chords of the
-analysis are replaced by those of the new notes: the pedal changes with them and the score prints them.
+analysis are replaced by those that the engine chose (or that are heard in the new notes): the pedal changes with them.
+The score prints those that are heard when all is done.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ def in_genre(
     tune : bool
         The arrangement plays the tune: it stays. Engines that keep it themselves (`keeps_melody`) may still swing it.
     """
-    from spartito.style.transfer import restyle
+    from spartito.style.transfer import restyled
 
     if len(notes) == 0:
         return notes, song
     keep = ("melody",) if tune and not getattr(engine, "keeps_melody", False) else ()
-    turned = restyle(
+    result = restyled(
         notes,
         to=genre,
         engine=engine,
@@ -57,12 +58,14 @@ def in_genre(
         seed=seed,
         progress=progress,
     )
-    return turned, with_chords_of(turned, song, genre=genre)
+    if not result.chords:  # nothing was changed
+        return result.notes, with_chords_of(result.notes, song)
+    return result.notes, replace(song, chords=result.chords)
 
 
-def with_chords_of(notes: Notes, song: Analysis, *, genre: str | None = None) -> Analysis:
-    """The analysis of a song with the chords that `notes` in a genre play on its beats."""
-    from spartito.style.jazz_chords import chords_in
+def with_chords_of(notes: Notes, song: Analysis) -> Analysis:
+    """The analysis of a song with the chords that `notes` play on its beats."""
+    from spartito.analysis.note_chords import chords_of
 
     grid = gridded(notes, by_quarters(song.beats))
     beats = grid.beats
@@ -70,5 +73,5 @@ def with_chords_of(notes: Notes, song: Analysis, *, genre: str | None = None) ->
         return replace(song, chords=())
     positions = grid.grid.beats.positions
     known = positions[:beats] if len(positions) >= beats else None
-    track = chords_in(grid.notes, beats, genre=genre, positions=known)
+    track = chords_of(grid.notes, beats, positions=known)
     return replace(song, chords=track.chords(grid.seconds(STEPS_PER_BEAT * np.arange(beats + 1))))

@@ -278,7 +278,7 @@ def finished_cover(
         )
         played = transposed(song, settings.transpose)
         if settings.genre is not None and len(notes):
-            played = with_chords_of(notes, played, genre=settings.genre)
+            played = with_chords_of(notes, played)
         these = _cover_makers(source, notes, played, settings, begun.stems)
         makers |= {f"{variant.label}.{kind}": make for kind, make in these.items()} if several else these
     write_all(outputs, makers, progress, begin=ARRANGING, timings=stages)

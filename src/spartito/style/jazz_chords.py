@@ -1,12 +1,13 @@
 """The chords of a jazz piece, heard the way jazz is built.
 
 Job
-    `chords_in` names the chords of a restyled piece for its score: of jazz by `jazz_chords`, of everything else by
-    `analysis.note_chords`.
+    `chords_in` names the chords of a piece for its score, where no engine has chosen them: of jazz by `jazz_chords`, of
+    everything else by `analysis.note_chords`.
 
     Engines still hear a jazz source as they hear any other. Its chords are then more often wrong by name, but made of
     the tones that sound: with the right ones the accompaniment kept less of its pitch classes (jazz to pop on 32
-    validation phrases: chroma similarity 0.63 for 0.72, the same success).
+    validation phrases: chroma similarity 0.63 for 0.72, the same success). Nor is it the way to hear what the engines
+    write as jazz, who play roots (57 % of the roots of `comping`, 73 % as others are heard).
 
 Method
     What finds the chords of songs fails on jazz: a pianist leaves out the root, adds ninths and thirteenths, strikes a
