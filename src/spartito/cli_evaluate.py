@@ -202,7 +202,7 @@ def evaluate_latent(
 ) -> None:
     """What latent spaces rebuild, ways through them, genres: JSON and pictures (docs/latent-figures.md)."""
     from spartito.console import print_json, print_table, tell
-    from spartito.evaluation.latent_figures import latent_figures, table_of
+    from spartito.evaluation.latent_figures import latent_figures, tables_of
 
     report = latent_figures(
         models,
@@ -220,7 +220,10 @@ def evaluate_latent(
     if as_json:
         print_json(report)
     elif not quiet:
-        print_table(*table_of(report))
+        for heads, rows in tables_of(report):
+            if rows:
+                print_table(heads, rows)
+                print()
 
 
 def _compared(estimate: Path, reference: Path, **options) -> dict:

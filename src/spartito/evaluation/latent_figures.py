@@ -32,7 +32,7 @@ from spartito.models.musae_prior import prior_from_dict
 from spartito.models.musae_runtime import LatentModel, open_latent
 from spartito.notes.four_tracks import DRUMS, STRINGS
 
-__all__ = ["held_out", "latent_figures", "readable", "table_of"]
+__all__ = ["held_out", "latent_figures", "readable", "tables_of"]
 
 WINDOWS = {2: 1024, 16: 384}  # at most, by bars; shared out among the genres
 LEAST = 128  # of each genre, where there are as many: what a picture of a pair shows
@@ -149,16 +149,49 @@ def held_out(bands, models: Sequence[LatentModel], *, most: int, seed: int = 0) 
     return HeldOut(bands.states_of(place[rows], bars=model.bars, compat=compat), songs[rows], tags[rows], tuple(names))
 
 
-def table_of(report: dict) -> tuple[list[str], list[list]]:
-    """Heads and rows of a table of all models: the chief figures, mean of the tracks, and what paths are like."""
-    heads = ["model", "accuracy", "sampled", "hold alone", "onsets", "pitch F1", "note F1", "never back", "of cells"]
+def tables_of(report: dict) -> list[tuple[list[str], list[list]]]:
+    """Heads and rows of tables: reconstruction of every model by track, then paths, prior and genres of all models."""
+    models, found = report["models"], []
+    keys = ("hold_baseline", "onset_accuracy", "pitch_f1", "note_precision", "note_recall", "note_f1")
+    heads = ["model", "track", "accuracy", "sampled", "hold alone", "onsets", "pitch F1", "note P", "note R", "note F1"]
     rows = []
-    for name, found in report["models"].items():
-        mean, drawn = (found["reconstruction"][kind]["mean"] for kind in ("mean", "sampled"))
-        ways = [found["interpolation"][kind]["monotone"] for kind in ("linear", "data")]
-        keys = ("hold_baseline", "onset_accuracy", "pitch_f1", "note_f1")
-        rows.append([name, mean["accuracy"], drawn["accuracy"], *(mean[key] for key in keys), *ways])
-    return heads, rows
+    for name, told in models.items():
+        mean, drawn = (told["reconstruction"][kind] for kind in ("mean", "sampled"))
+        for track in mean:
+            shown = [mean[track]["accuracy"], drawn[track]["accuracy"], *(mean[track][key] for key in keys)]
+            rows.append([name, track, *map(_number, shown)])
+    found.append((heads, rows))
+    heads = [
+        "model",
+        "never back",
+        "sphere",
+        "petals",
+        "cells",
+        "distance",
+        "dimensions",
+        "petals move",
+        "drawn told",
+        "real told",
+    ]
+    rows = []
+    for name, told in models.items():
+        ways, match, heat = told["interpolation"], told["prior_match"], told["heat_map"] or {}
+        shown = [ways.get(kind, {}).get("monotone") for kind in ("linear", "spherical", "petals", "data")]
+        shown += [match["sliced_wasserstein"] / match["sliced_wasserstein_of_prior"], match["dimensions_used"]]
+        shown += [told["moved_by_two_dimensions"].get("to_petals")]
+        shown += [heat.get("recognised", {}).get(key) for key in ("drawn", "real")]
+        rows.append([name, *map(_number, shown)])
+    found.append((heads, rows))
+    heads = ["model", "genre", "genre ", "code", "two dimensions", "features", "songs", "songs "]
+    keys = ("first", "second", "code", "first_two", "features", "songs_first", "songs_second")
+    found.append(
+        (heads, [[name, *(pair[key] for key in keys)] for name, told in models.items() for pair in told["pairs"]])
+    )
+    return found
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def readable(value):
