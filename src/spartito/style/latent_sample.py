@@ -5,9 +5,9 @@ Job
 
 Method
     Pieces as long as a window are one code. Longer ones are windows side by side whose codes lie on a smooth way: a
-    code for every phrase, each 60 degrees from the one before in the noise they are drawn from, the last the first
-    again; great circles between them, so that every code on the way is as probable as any draw. Windows that come out
-    in another key than the first are transposed into it. Two genres: the same noise in both petals, and the place
+    code for every phrase, each 60 degrees from the one before in the noise they are drawn from, and back to the first
+    at the end; great circles between them, so that every code on the way is as probable as any draw. Windows that come
+    out in another key than the first are transposed into it. Two genres: the same noise in both petals, and the place
     between the two by their shares. A piece that is nearly silent is drawn again, a few times.
 
 Source
@@ -181,16 +181,15 @@ def drawn_codes(model, shares: Mapping[str, float], count: int, *, rng: np.rando
 
 
 def _way(model, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, N_z) noise of windows: great circles from phrase to phrase, the last one the first again."""
+    """(count, N_z) noise of windows: great circles from phrase to phrase, at last back to the first."""
     per_phrase = max(1, PHRASES.get(model.bars, 4 * model.bars) // model.bars)  # windows
     phrases = -(-count // per_phrase)
     anchors = [rng.standard_normal(model.latent)]
-    for _ in range(phrases - 1):
+    for _ in range(phrases):
         fresh = rng.standard_normal(model.latent)
         anchors.append(np.cos(ANGLE) * anchors[-1] + np.sin(ANGLE) * fresh)
-    if phrases > 2:
-        anchors[-1] = anchors[0]
-    anchors.append(anchors[-1])
+    if phrases > 1:
+        anchors[-1] = anchors[0]  # home
     place = np.arange(count) / per_phrase
     here, part = place.astype(int), place % 1
     steps = [path(anchors[i], anchors[i + 1], [p], kind="spherical")[0] for i, p in zip(here.tolist(), part.tolist())]
