@@ -122,7 +122,7 @@ def cover(
     melody : "include" or "omit"
         Whether the piano plays the sung tune (that of the analysis, over what the arranger writes), or accompanies it.
     style : str, optional
-        For models with styles: one of them, or one for each section as in "calm@1,flowing@33" (`cover_styles`). A list
+        For models with styles: one of them, or one for each section as in "dark@1,flowing@33" (`cover_styles`). A list
         has one for each of several songs, which may be one prepared song several times.
     like : path or Notes, optional
         For models with styles: a piano piece whose manner the arrangement should have. `style` and `controls` win.

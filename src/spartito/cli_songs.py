@@ -101,7 +101,7 @@ def cover(
     ] = None,
     style: Annotated[
         str | None,
-        typer.Option(help="For models with styles: a name, several, 'all', or by sections: calm@1,flowing@33 (bars)."),
+        typer.Option(help="For models with styles: a name, several, 'all', or by sections: dark@1,flowing@33 (bars)."),
     ] = None,
     like: Annotated[
         Path | None, typer.Option(help="For models with styles: a piano piece (MIDI) whose manner to take.")

@@ -1,8 +1,8 @@
 """What a person may ask of an arranger that knows styles: which of them, where in the song, and how full or how high.
 
-A style is named as the model names it (`calm`) or by its number, or section by section: `calm@1,flowing@33` is calm
+A style is named as the model names it (`dark`) or by its number, or section by section: `dark@1,flowing@33` is dark
 from bar 1 and flowing from bar 33 on; a place with a colon or an `s` is a time, `flowing@1:05`, `flowing@65s`. Several
-names without places (`calm,flowing`) or `all` are several arrangements of one song. The composers of Pop2Piano are
+names without places (`dark,flowing`) or `all` are several arrangements of one song. The composers of Pop2Piano are
 styles in this sense. Controls are levels by name, `density=4,pattern=walking` (`notes.attributes.CONTROLS`).
 """
 
