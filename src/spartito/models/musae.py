@@ -120,7 +120,7 @@ CONFIGS: dict[str, MusaeConfig] = {
     "small-16": MusaeConfig(
         body="conv", bars=16, hidden=144, latent=192, deviation=0.3, floor=0.2, hierarchical=True, bar_latent=96
     ),
-    "piano": MusaeConfig(layout="piano", body="conv", hidden=128, latent=192, deviation=0.3, floor=0.1),
+    "piano": MusaeConfig(layout="piano", body="conv", hidden=128, latent=192, deviation=0.3, floor=0.2),
     "lstm": MusaeConfig(),
     "lstm-16": MusaeConfig(bars=16, hidden=192, hierarchical=True),
     "paper": MusaeConfig(hidden=1024, start="paper", **_PUBLISHED),
