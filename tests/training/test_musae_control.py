@@ -119,39 +119,57 @@ def test_terms_and_who_learns():
     control, _ = a_control(attributes=1.0, genre=0.5, content=0.1, start=0.5, judge=Weighing())
     decoder = torch.nn.Sequential(torch.nn.Linear(12, 32 * 4 * 130), torch.nn.Unflatten(1, (32, 4, 130)))
     z = (0.03 * torch.randn(16, 12)).requires_grad_(True)
-    assert control.terms(decoder, z, a_batch(), share=0.4) == {}
-    terms = control.terms(decoder, z, a_batch(), share=0.5)
+    assert control.terms((None, decoder), z, a_batch(), share=0.4) == {}
+    terms = control.terms((None, decoder), z, a_batch(), share=0.5)
     assert set(terms) == {"control_genre", "control_attributes", "control_content"}
     sum(terms.values()).backward()
     assert z.grad is None and decoder[0].weight.grad.norm() > 0 and control.judge.slope.grad is None
     only, _ = a_control(attributes=1.0)
-    assert set(only.terms(decoder, z, a_batch())) == {"control_attributes"}
+    assert set(only.terms((None, decoder), z, a_batch())) == {"control_attributes"}
     only, _ = a_control(genre=1.0, judge=Weighing())
-    assert set(only.terms(decoder, z, a_batch())) == {"control_genre"}
+    assert set(only.terms((None, decoder), z, a_batch())) == {"control_genre"}
 
 
 def test_examples_teach_encoder_and_decoder():
     control, scale = a_control(examples=2.0, part=0.5)
     decoder = torch.nn.Sequential(torch.nn.Linear(12, 32 * 4 * 130), torch.nn.Unflatten(1, (32, 4, 130)))
     z = (0.03 * torch.randn(16, 12)).requires_grad_(True)
-    heard = []
+    heard, read = [], []
+    back = (0.03 * torch.randn(4, 12)).requires_grad_(True)
+
+    def encode(states):
+        read.append(states)
+        return back
 
     def decode(moved):
         heard.append(moved.detach())
         return decoder(moved)
 
+    batch = a_batch()
     torch.manual_seed(0)
-    terms = control.terms(decode, z, a_batch())
+    terms = control.terms((encode, decode), z, batch)
     assert set(terms) == {"control_examples"} and heard[0].shape == (8, 12)
     terms["control_examples"].backward()
-    assert z.grad[:8, 8:].abs().sum() > 0 and decoder[0].weight.grad.norm() > 0
-    assert z.grad[:, 2:8].abs().sum() == 0 and z.grad[8:].abs().sum() == 0  # sliders are those of the variants
+    assert z.grad[:4, 8:].abs().sum() > 0 and back.grad[:, 8:].abs().sum() > 0
+    assert z.grad[:, 2:8].abs().sum() == 0 and z.grad[4:].abs().sum() == 0  # sliders are those of what shall come
+    assert decoder[0].weight.grad.norm() > 0
     torch.manual_seed(0)
     random = np.random.default_rng(int(torch.randint(1 << 31, ())))
-    made = variants(a_batch()["states"][:8].numpy(), random, layout=BAND)
-    numbers = scale.to_normal(attributes(made))
-    np.testing.assert_allclose(heard[0][:, 2:8].numpy(), numbers * control.prior.others**0.5, atol=1e-5)
-    np.testing.assert_allclose(heard[0][:, 8:], z.detach()[:8, 8:])
+    states = batch["states"][:8].numpy()
+    made = variants(states, random, layout=BAND)
+    np.testing.assert_array_equal(read[0].numpy(), made[4:])
+    source = np.concatenate([states[:4], made[4:]])
+    made[4:] = states[4:]
+    before, after = (scale.to_normal(attributes(x.astype(np.uint8))) for x in (source, made))
+    numbers = heard[0][:, 2:8].numpy() / control.prior.others**0.5
+    np.testing.assert_allclose(numbers[::2], after[::2], atol=1e-4)
+    most = np.abs(after - before).argmax(axis=1)
+    for i in range(1, 8, 2):
+        expected = before[i].copy()
+        expected[most[i]] = after[i, most[i]]
+        np.testing.assert_allclose(numbers[i], expected, atol=1e-4)
+    np.testing.assert_allclose(heard[0][:4, 8:], z.detach()[:4, 8:])
+    np.testing.assert_allclose(heard[0][4:, 8:], back.detach()[:, 8:])
     logits = decoder(heard[0])
     cost = F.cross_entropy(logits.flatten(0, 2), torch.from_numpy(made.astype(np.int64)).flatten())
     assert float(terms["control_examples"]) == pytest.approx(2 * 4 * float(cost), rel=1e-4)
@@ -170,7 +188,7 @@ def test_a_decoder_learns_to_obey():
         z = torch.randn(16, 3)
         batch = {"states": torch.zeros(16, 16, 4, dtype=torch.int64), "attributes": z[:, 2:]}
         optimiser.zero_grad()
-        control.terms(decoder, z, batch)["control_attributes"].backward()
+        control.terms((None, decoder), z, batch)["control_attributes"].backward()
         optimiser.step()
     z = torch.tensor([[0.0, 0, -1.0], [0, 0, 0], [0, 0, 1.0]])
     with torch.no_grad():

@@ -13,8 +13,9 @@ Figures of a slider (attributes in deviations, `NormalScale`, as `sliders.normal
     off_windows  mean over windows of |change| of the others: what one window pays, accidents included
     chroma       similarity of what sounds to the window decoded without a step, at one step up and one down
     cells        share of cells that differ by such a step
-    In `songs` the same of edits as differences, 16 bars at a time: rho of the steps asked and reached, `slope` reached
-    by a step asked, `miss` |reached - asked|, `open_miss` without the loop, chroma and cells against the song itself.
+    In `songs` the same of edits as `spartito.edit` makes them, 16 bars at a time: rho of the steps asked and reached,
+    `slope` reached by a step asked, `miss` |reached - asked|; `code_...` by moved codes alone, `open_...` without a
+    look at the result; chroma and cells against the song itself.
 
 Figures of the genre knob: windows led to each other petal, only dimensions 0 and 1 changed
     cells        share of cells that differ; below 0.02 the knob is dead
@@ -33,18 +34,19 @@ Accepted
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 
 import numpy as np
 
 from spartito.evaluation.controls import rank_correlation
 from spartito.models.musae_prior import Flower
 from spartito.notes.band_attributes import attributes, chroma_similarity
-from spartito.notes.four_tracks import BAR, notes_of
-from spartito.style.latent_cells import edited
-from spartito.style.latent_song import decode_song, encode_states, harmony_of
-from spartito.style.sliders import Wish, calibrated, moved, normal_numbers, slider_names
+from spartito.notes.four_tracks import BAR, expanded
+from spartito.style.latent_edit import EditSettings, edit_song
+from spartito.style.latent_play import played
+from spartito.style.latent_song import LatentWarning, read_song
+from spartito.style.sliders import Wish, moved, normal_numbers, slider_names
 
 __all__ = ["ACCEPTED", "control_table", "lines_of"]
 
@@ -55,6 +57,7 @@ COMBINED = {"density": 1.0, "duration": -0.5}
 ENDS = 0.675  # deviations: the upper and the lower quarter of windows make an attribute vector
 CONTENT = 0.6  # chroma similarity of a genre move that succeeds
 STRETCH = 16  # bars of a song that are edited
+BPM = 120.0  # of the song that is made of them; nothing depends on it
 ACCEPTED = {"density": 0.8, "duration": 0.8, "others": 0.6, "off_target": 0.2, "chroma": 0.7}
 
 Judge = Callable[[np.ndarray], np.ndarray]
@@ -246,41 +249,35 @@ def _stretches(bands, model, count: int, random: np.random.Generator) -> list[tu
     return found
 
 
-def renderer(model, states: np.ndarray):
-    """Codes of a song (T, V), and a function from codes (m, w, N_z) to songs (m, T, V) edited by differences."""
-    codes = encode_states(model, states)
-    before = decode_song(model, codes.z, codes, len(states))
-    table = notes_of(states)
-    harmony = harmony_of(table[model.layout.pitched[table[:, 4]]], len(states))
-
-    def one(z: np.ndarray) -> np.ndarray:
-        after = decode_song(model, z, codes, len(states))
-        return edited(states, before, after, layout=model.layout, harmony=harmony)
-
-    return codes, lambda zs: np.stack([one(z) for z in zs])
+def _edited(model, song, settings: EditSettings) -> tuple[np.ndarray, dict]:
+    """States of an edited song, and what was reached."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LatentWarning)
+        edited = edit_song(model, song, settings)
+    return edited.states, edited.report()["sliders"]
 
 
 def _songs(model, stretches: list, judge: Judge | None, asked: Sequence[float], progress) -> dict:
-    """Figures of edits of whole stretches."""
+    """Figures of edits of whole stretches, as `spartito.edit` makes them."""
     names = slider_names(model)
-    wishes = [Wish({name: steps}) for name in names for steps in asked]
+    wishes = [{name: steps} for name in names for steps in asked]
     combined = {name: steps for name, steps in COMBINED.items() if name in names}
-    wishes += [Wish(combined)] * (len(combined) > 1)
+    wishes += [combined] * (len(combined) > 1)
     trials: list[list[dict]] = [[] for _ in wishes]
     genres: dict[str, list] = {name: [] for name in ("before", "after", "chroma", "cells", "up", "success")}
     for number, (states, tags) in enumerate(stretches):
-        codes, render = renderer(model, states)
+        song = read_song(played(states, layout=model.layout, bpm=BPM), layout=model.layout)
         for wish, found in zip(wishes, trials):
-            found.append(calibrated(model, SimpleNamespace(states=states), codes, wish, render)[1])
+            found.append(_edited(model, song, EditSettings(attributes=wish))[1])
         if judge and isinstance(model.prior, Flower):
-            _lead(model, states, tags, codes, render, judge, genres)
+            _lead(model, song, tags, judge, genres)
         if progress is not None:
             progress((number + 1) / len(stretches))
     report: dict = {"count": len(stretches), "bars": len(stretches[0][0]) // BAR if stretches else 0, "sliders": {}}
     for name in names:
-        mine = [(w, t) for w, found in zip(wishes, trials) for t in found if list(w.attributes) == [name]]
+        mine = [(w, t) for w, found in zip(wishes, trials) for t in found if list(w) == [name]]
         if mine:
-            report["sliders"][name] = _edits([(w.attributes[name], t, name) for w, t in mine])
+            report["sliders"][name] = _edits([(w[name], t, name) for w, t in mine])
     if len(combined) > 1 and trials[-1]:
         apart = [abs(t["reached"][k] - v) for t in trials[-1] for k, v in combined.items()]
         open_ = [abs(t["open"][k] - v) for t in trials[-1] for k, v in combined.items()]
@@ -296,12 +293,15 @@ def _songs(model, stretches: list, judge: Judge | None, asked: Sequence[float], 
 def _edits(trials: list[tuple[float, dict, str]]) -> dict:
     steps = np.array([asked for asked, _, _ in trials])
     reached = np.array([t["reached"][name] for _, t, name in trials])
+    codes = np.array([t.get("by_codes", t["reached"])[name] for _, t, name in trials])
     plain = np.array([t["open"][name] for _, t, name in trials])
     off = [np.mean([abs(v) for v in t["others"].values()] or [0.0]) / abs(asked) for asked, t, _ in trials]
     return {
         "rho": rank_correlation(steps, reached),
+        "code_rho": rank_correlation(steps, codes),
         "open_rho": rank_correlation(steps, plain),
         "slope": float((reached / steps).mean()),
+        "code_slope": float((codes / steps).mean()),
         "open_slope": float((plain / steps).mean()),
         "miss": float(np.abs(reached - steps).mean()),
         "open_miss": float(np.abs(plain - steps).mean()),
@@ -311,21 +311,21 @@ def _edits(trials: list[tuple[float, dict, str]]) -> dict:
     }
 
 
-def _lead(model, states, tags, codes, render, judge: Judge, genres: dict[str, list]) -> None:
+def _lead(model, song, tags: np.ndarray, judge: Judge, genres: dict[str, list]) -> None:
     """Lead a song to every genre that it is not of, and note what the judge says of its windows side by side."""
     steps = BAR * model.bars
 
-    def heard(song: np.ndarray) -> np.ndarray:
-        whole = song[: len(song) // steps * steps].copy()
-        return judge(whole.reshape(-1, steps, song.shape[1])).mean(axis=0)
+    def heard(states: np.ndarray) -> np.ndarray:
+        whole = states[: len(states) // steps * steps].copy()
+        whole[::steps] = expanded(states)[: len(whole) : steps]
+        return judge(whole.reshape(-1, steps, states.shape[1])).mean(axis=0)
 
-    before = heard(states)
+    before = heard(song.states)
     for goal in np.flatnonzero(~tags):
-        made = render(moved(model, codes.z, Wish(genre={str(model.tags[goal]): 1.0}))[None])[0]
+        made, told = _edited(model, song, EditSettings(genre={str(model.tags[goal]): 1.0}))
         after = heard(made)[goal]
-        chroma = float(chroma_similarity(states[None], made[None], layout=model.layout)[0])
-        found = {"before": before[goal], "after": after, "chroma": chroma, "cells": (made != states).mean()}
-        found |= {"up": after > before[goal], "success": after > before[goal] and chroma >= CONTENT}
+        found = {"before": before[goal], "after": after, "chroma": told["chroma"], "cells": told["cells"]}
+        found |= {"up": after > before[goal], "success": after > before[goal] and told["chroma"] >= CONTENT}
         for name, value in found.items():
             genres[name].append(float(value))
 

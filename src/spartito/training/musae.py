@@ -248,9 +248,18 @@ class Game:
                 terms["elsewhere"] = r.elsewhere * risen * told_elsewhere(others, batch["attributes"])
         if self.control is not None:
             share = int(batch["step"]) / max(1, r.loop.steps)
-            terms |= self.control.terms(lambda moved: network("decoder", moved), z, batch, share=share)
+            terms |= self.control.terms(self._parts(network), z, batch, share=share)
         terms["_sigma"], terms["_beta"] = sigma.mean(), sigma.new_tensor(beta)
         return terms
+
+    def _parts(self, network: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """States to drawn codes, and codes to logits."""
+
+        def encode(states: Tensor) -> Tensor:
+            mean, s = (x.float() for x in network("encoder", states))
+            return mean + deviation(s) * torch.randn_like(mean)
+
+        return encode, lambda z: network("decoder", z)
 
     def critic(self, network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The critic on the codes of this step and on a fresh draw of the prior."""

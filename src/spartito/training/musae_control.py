@@ -8,8 +8,8 @@ Job
 Method
     By example (`examples`): a window is changed by rules (`musae_variants.py`: thinned, struck again, longer, an octave
     off, ...). The code of the window, with the slider dimensions set to the attributes of the variant, must decode to
-    the variant: plain cross-entropy, for encoder and decoder. So the other dimensions learn to leave to the sliders
-    what is theirs.
+    the variant, and the code of the variant, likewise, to the window: plain cross-entropy, for encoder and decoder. So
+    the other dimensions learn to leave to the sliders what is theirs.
 
     By judgement, without examples: of a part of each batch, half is led to the petal of another tag, drawn evenly, and
     a frozen judge (`training/band_judge.py`) must find that tag in the result (`genre`). The other half has one or two
@@ -48,6 +48,7 @@ from spartito.training.musae_variants import variants
 
 __all__ = ["Control", "ControlConfig", "chosen", "chroma_loss", "control_of", "soft_attributes", "soft_chroma"]
 
+Part = Callable[[Tensor], Tensor]
 FARTHEST = 2.5  # deviations to which a slider is moved at most
 FLOOR = 0.8  # chroma similarity below which content counts as lost
 
@@ -107,32 +108,45 @@ class Control:
         self.deviations = torch.tensor(prior.deviations()[2 : 2 + attributes], dtype=torch.float32)
 
     def terms(
-        self, decode: Callable[[Tensor], Tensor], z: Tensor, batch: dict[str, Tensor], *, share: float = 1.0
+        self, parts: tuple[Part, Part], z: Tensor, batch: dict[str, Tensor], *, share: float = 1.0
     ) -> dict[str, Tensor]:
-        """What is minimised, from the codes (B, N_z) of a batch; `share` of the training that is done."""
-        c = self.config
+        """What is minimised, from encoder (states to codes) and decoder and the codes (B, N_z) of a batch; `share` of
+        the training that is done."""
+        c, (encode, decode) = self.config, parts
         if not c.on or share < c.start:
             return {}
         count = max(2, round(c.part * len(z)))
         some = {name: values[:count] for name, values in batch.items() if values.dim()}
         found = {}
         if c.examples > 0:
-            found["control_examples"] = c.examples * self.example(decode, z[:count].float(), some["states"])
+            found["control_examples"] = c.examples * self.example(encode, decode, z[:count].float(), some["states"])
         if max(c.attributes, c.genre, c.content) > 0:
             found |= self.judged(decode, z[:count].detach().float(), some)
         return found
 
-    def example(self, decode: Callable[[Tensor], Tensor], z: Tensor, states: Tensor) -> Tensor:
-        """Cross-entropy of variants of windows, sum over tracks, from their codes with the sliders of the variants."""
+    def example(self, encode: Part, decode: Part, z: Tensor, states: Tensor) -> Tensor:
+        """Cross-entropy of variants of windows, sum over tracks, from the codes of the windows with the sliders of the
+        variants; of the second half, that of the windows from the codes of their variants.
+
+        Of every other one only the slider is moved whose attribute changed most, as a user moves it: what else changes
+        with it is then for the decoder to learn.
+        """
         random = np.random.default_rng(int(torch.randint(1 << 31, ())))
-        made = variants(states.cpu().numpy(), random, layout=self.layout)
-        numbers = self.scale.to_normal(attributes(made, layout=self.layout))[:, : self.count]
+        source, half = states.cpu().numpy().astype(np.uint8), len(states) // 2
+        made = variants(source, random, layout=self.layout)
+        source[half:], made[half:] = made[half:], source[half:].copy()
+        z = torch.cat([z[:half], encode(torch.from_numpy(source[half:].astype(np.int64)).to(z.device))])
+        before, after = (
+            self.scale.to_normal(attributes(x, layout=self.layout))[:, : self.count] for x in (source, made)
+        )
+        most = np.abs(after - before).argmax(axis=1)[:, None] == np.arange(self.count)
+        numbers = np.where(most | (np.arange(len(made)) % 2 == 0)[:, None], after, before)
         dims = torch.from_numpy(numbers).to(z) * self.deviations.to(z.device)
         moved = torch.cat([z[:, :2], dims, z[:, 2 + self.count :]], dim=1)
         truth = torch.from_numpy(made.astype(np.int64)).to(z.device)
         return sum(reconstruction(decode(moved), truth, layout=self.layout).values())
 
-    def judged(self, decode: Callable[[Tensor], Tensor], z: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def judged(self, decode: Part, z: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """What judge, attributes and chroma say of moved codes."""
         c, count = self.config, len(z)
         half = count // 2 if c.genre > 0 and c.attributes > 0 else count if c.genre > 0 else 0
