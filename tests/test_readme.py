@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+import latent_songs
 from frame import hear_without_a_model, run_cli, shipped, write_beeps, write_tune
 from spartito.analysis.song import Analysis, beats_of
 from spartito.audio.io import load_audio, save_audio
+from spartito.notes.midi import write_midi
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +44,7 @@ NOT_RUN = {  # how commands begin that install, take hours or need data sets
     "spartito train genre",
     "spartito train harmony",
     "spartito train idiom",
+    "spartito train latent",
 }
 
 
@@ -93,6 +96,8 @@ def desk(tmp_path, monkeypatch, song):
     write_beeps(tmp_path / "folder" / "sub" / "two.ogg")
     for path in ("piece.mid", "est/piece.mid", "ref/piece.mid"):
         write_tune(tmp_path / path)
+    for name, bars in (("song.mid", 4), ("a.mid", 4), ("b.mid", 3)):
+        write_midi(latent_songs.song(bars), tmp_path / name)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     if not shipped():
@@ -105,16 +110,17 @@ def needs(*packages: str) -> None:
         pytest.importorskip(package)
 
 
-def needs_song_models(text: str) -> None:
-    for word, model in (("cover", "tokens"), ("analyze", "analyze")):
-        if word in text and not (shipped(model) and shipped("analyze")):
+def needs_models(text: str) -> None:
+    wanted = {"cover": "tokens", "analyze": "analyze", "edit": "latent", "blend": "latent", "sample": "latent-16"}
+    for word, model in wanted.items():
+        if word in text and not shipped(model):
             pytest.skip(f"the model {model} is not there")
 
 
 @pytest.mark.parametrize("command", RUNNABLE)
 def test_command(desk, capfd, command):
     needs("partitura", "verovio", "matplotlib", "mir_eval")
-    needs_song_models(command.split()[1])
+    needs_models(command.split()[1])
     program, *arguments = shlex.split(command)
     assert program == "spartito"
     status, out, err = run_cli(capfd, *arguments)
@@ -139,7 +145,7 @@ def command_of(start: str) -> list[str]:
 
 def test_cover_writes_what_the_text_says(desk, capfd):
     needs("partitura", "verovio", "matplotlib")
-    needs_song_models("cover")
+    needs_models("cover")
     shutil.rmtree(desk / "out")
     assert run_cli(capfd, *command_of("spartito cover song.mp3 -o out/"))[0] == 0
     suffixes = promised("cover")
@@ -161,7 +167,7 @@ def test_transcribe_writes_what_the_text_says(desk, capfd):
 @pytest.mark.parametrize("program", blocks("python"))
 def test_program(desk, program):
     needs("partitura", "verovio", "mir_eval")
-    needs_song_models("cover")
+    needs_models(program)
     exec(compile(program, "README.md", "exec"), {})
     assert {"song.json", "song.mid", "song.pdf", "easy.wav"} <= {path.name for path in desk.iterdir()}
 
