@@ -38,7 +38,7 @@ class Known:
     """`obeys`: how much of a slider is heard; `hears`: whether the genre is. Dimension 3 holds the genre as well."""
 
     name, tags, bars, steps, layout = "known", TAGS, 2, STEPS, BAND
-    prior, config = Flower(6, 3), SimpleNamespace(attributes=1)
+    prior, config, velocity = Flower(6, 3), SimpleNamespace(attributes=1), {}
 
     def __init__(self, *, obeys=1.0, hears=True):
         self.obeys, self.hears = obeys, hears
