@@ -52,7 +52,7 @@ __all__ = ["ACCEPTED", "control_table", "lines_of"]
 
 QUANTILES = (-2.0, -1.0, 0.0, 1.0, 2.0)  # deviations that a dimension is set to
 STEPS = (-2.0, -1.0, 1.0, 2.0)  # by which a code is moved
-ASKED = (-1.0, -0.5, 0.5, 1.0)  # of edits of songs
+ASKED = ((-1.0, 1.0), (-0.5, 0.5))  # of edits of songs: of every other song the first pair
 COMBINED = {"density": 1.0, "duration": -0.5}
 ENDS = 0.675  # deviations: the upper and the lower quarter of windows make an attribute vector
 CONTENT = 0.6  # chroma similarity of a genre move that succeeds
@@ -68,10 +68,10 @@ def control_table(
     bands,
     *,
     windows: int = 96,
-    songs: int = 6,
+    songs: int = 4,
     judge: Judge | None = None,
     reference: np.ndarray | None = None,
-    asked: Sequence[float] = ASKED,
+    asked: Sequence[Sequence[float]] = ASKED,
     optional: Sequence[int] | None = None,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
@@ -85,7 +85,7 @@ def control_table(
     windows, songs : how many are looked at, every tag as often, in it every song; 0 songs: none is edited
     judge : states (w, T, V) -> probabilities (w, tags), in the order of `model.tags`
     reference : (r, T, V) states of windows to make attribute vectors from; those of `bands` not looked at if not given
-    asked : slider steps of the edits of songs
+    asked : slider steps of the edits of songs, by turns
     optional : tracks that may be silent in a window; all if not given
     """
     random = np.random.default_rng(seed)
@@ -257,34 +257,33 @@ def _edited(model, song, settings: EditSettings) -> tuple[np.ndarray, dict]:
     return edited.states, edited.report()["sliders"]
 
 
-def _songs(model, stretches: list, judge: Judge | None, asked: Sequence[float], progress) -> dict:
+def _songs(model, stretches: list, judge: Judge | None, asked: Sequence[Sequence[float]], progress) -> dict:
     """Figures of edits of whole stretches, as `spartito.edit` makes them."""
     names = slider_names(model)
-    wishes = [{name: steps} for name in names for steps in asked]
     combined = {name: steps for name, steps in COMBINED.items() if name in names}
-    wishes += [combined] * (len(combined) > 1)
-    trials: list[list[dict]] = [[] for _ in wishes]
+    trials: dict[str, list] = {name: [] for name in (*names, "combined")}
     genres: dict[str, list] = {name: [] for name in ("before", "after", "chroma", "cells", "up", "success")}
     for number, (states, tags) in enumerate(stretches):
         song = read_song(played(states, layout=model.layout, bpm=BPM), layout=model.layout)
-        for wish, found in zip(wishes, trials):
-            found.append(_edited(model, song, EditSettings(attributes=wish))[1])
+        for name in names:
+            for steps in asked[number % len(asked)]:
+                told = _edited(model, song, EditSettings(attributes={name: steps}))[1]
+                trials[name].append((steps, told, name))
+        if len(combined) > 1:
+            trials["combined"].append(_edited(model, song, EditSettings(attributes=combined))[1])
         if judge and isinstance(model.prior, Flower):
             _lead(model, song, tags, judge, genres)
         if progress is not None:
             progress((number + 1) / len(stretches))
-    report: dict = {"count": len(stretches), "bars": len(stretches[0][0]) // BAR if stretches else 0, "sliders": {}}
-    for name in names:
-        mine = [(w, t) for w, found in zip(wishes, trials) for t in found if list(w) == [name]]
-        if mine:
-            report["sliders"][name] = _edits([(w[name], t, name) for w, t in mine])
-    if len(combined) > 1 and trials[-1]:
-        apart = [abs(t["reached"][k] - v) for t in trials[-1] for k, v in combined.items()]
-        open_ = [abs(t["open"][k] - v) for t in trials[-1] for k, v in combined.items()]
-        off = [abs(v) for t in trials[-1] for v in t["others"].values()]
-        means = {key: _mean([t[key] for t in trials[-1]]) for key in ("chroma", "cells")}
-        report["combined"] = {"asked": combined, "miss": _mean(apart), "open_miss": _mean(open_)}
-        report["combined"] |= {"off_target": _mean(off), **means}
+    report: dict = {"count": len(stretches), "bars": len(stretches[0][0]) // BAR if stretches else 0}
+    report["sliders"] = {name: _edits(trials[name]) for name in names if trials[name]}
+    if trials["combined"]:
+        both = trials["combined"]
+        report["combined"] = {"asked": combined}
+        for title, key in (("miss", "reached"), ("open_miss", "open")):
+            report["combined"][title] = _mean([abs(t[key][k] - v) for t in both for k, v in combined.items()])
+        report["combined"]["off_target"] = _mean([abs(v) for t in both for v in t["others"].values()])
+        report["combined"] |= {key: _mean([t[key] for t in both]) for key in ("chroma", "cells")}
     if genres["after"]:
         report["genre"] = {name: _mean(values) for name, values in genres.items()}
     return report
