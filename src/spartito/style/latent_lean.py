@@ -33,7 +33,7 @@ MOST = 8.0  # nats
 HALVINGS = 6
 NEAR = 0.1  # steps by which an attribute that was asked may miss
 NEAR_OTHERS = 0.2  # and one that was not
-OTHERS = 0.35  # weight of a squared change of an attribute that was not asked for
+OTHERS = 0.1  # weight of a squared change of an attribute that was not asked for
 ROUNDS = 2
 OCTAVE = 12.0
 
