@@ -3,7 +3,7 @@
 Parts of a model's report
     reconstruction   `mean`, `sampled`: track -> figures (`evaluation.latent`), decoded from the mean of a window's code
                      and from a code drawn around it, as published; `mean` of the tracks, `all` cells together
-    genres           of each genre: windows, songs, and the chief figures of reconstruction
+    genres           of each genre: windows, songs, and the chief figures of reconstruction, of all cells
     interpolation    curves of 256 pairs of windows of different songs, for each kind of path, and `data`, cells
                      exchanged one by one; `density_bend`, `pitch_range_bend`: how far an attribute leaves the straight
                      way between its values at both ends, in its deviations among windows
@@ -178,14 +178,14 @@ def with_mean(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float
 
 
 def by_genre(held: HeldOut, made: np.ndarray, layout: Layout) -> dict[str, dict[str, float]]:
-    """Of each genre that has windows: their number, that of their songs, and the chief figures, mean of the tracks."""
+    """Of each genre that has windows: their number, that of their songs, and the chief figures of all cells."""
     found = {}
     for i, name in enumerate(held.names):
         rows = held.tags[:, i]
         if rows.any():
-            mean = with_mean(latent.reconstruction(held.states[rows], made[rows], layout=layout))["mean"]
+            figures = latent.reconstruction(held.states[rows], made[rows], layout=layout)["all"]
             counts = {"windows": int(rows.sum()), "songs": len(np.unique(held.songs[rows]))}
-            found[name] = counts | {key: mean[key] for key in CHIEF}
+            found[name] = counts | {key: figures[key] for key in CHIEF}
     return found
 
 
