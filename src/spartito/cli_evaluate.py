@@ -195,7 +195,10 @@ def evaluate_latent(
     plots: Annotated[bool, typer.Option(help="Draw pictures, too.")] = True,
     control: Annotated[bool, typer.Option(help="Measure sliders and the genre knob, too.")] = True,
     judge: Annotated[
-        Path | None, typer.Option(help="Folder of a judge of genres (`spartito train latent-judge`), for the knob.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder of a judge of genres (`spartito train latent-judge`), for the knob; one for each store."
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -214,7 +217,7 @@ def evaluate_latent(
         seed=seed,
         plots=plots,
         control=control,
-        judge=judge,
+        judges=judge or [],
         report=(lambda line: None) if quiet else tell,
     )
     if as_json:

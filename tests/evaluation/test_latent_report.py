@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spartito.cli import app
-from spartito.errors import ParameterError
+from spartito.errors import ModelError, ParameterError
 from spartito.evaluation import latent_figures
 from spartito.evaluation.latent_figures import held_out, readable
 from spartito.evaluation.latent_report import HeldOut, decoder, heat_map, measure, pairs_of, with_mean
@@ -201,7 +201,7 @@ def test_one_command_writes_all(store, tmp_path, monkeypatch):
     assert (out / "flower_heat.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_sliders_are_measured_where_there_are_any(store, monkeypatch):
+def test_sliders_are_measured_where_there_are_any(store, tmp_path, monkeypatch):
     seen = []
 
     def table(model, bands, *, judge=None, seed=0):
@@ -210,11 +210,15 @@ def test_sliders_are_measured_where_there_are_any(store, monkeypatch):
 
     monkeypatch.setattr("spartito.evaluation.control.control_table", table)
     bands = open_bands(store, "test")
-    assert latent_figures._control(copier(), bands, None, 0) is None and not seen  # no sliders
+    (tmp_path / "config.json").write_text('{"layout": "piano"}')
+    assert latent_figures._control(copier(), bands, [], 0) is None and not seen  # no sliders
     model = copier()
     model.scale, model.config = NormalScale.of(np.eye(6)), replace(model.config, attributes=6)
-    assert latent_figures._control(model, bands, None, 0)["sliders"]["density"]["rho"] == 0.9
-    assert seen == [("copier", 12, None)]
+    assert latent_figures._control(model, bands, [tmp_path], 0)["sliders"]["density"]["rho"] == 0.9
+    assert seen == [("copier", 12, None)]  # the judge knows pianos alone
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ModelError, match="no judge"):
+        latent_figures._control(model, bands, [tmp_path], 0)
 
 
 def test_models_of_a_kind_see_the_same_windows(store, tmp_path, monkeypatch):

@@ -24,13 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from spartito import __version__
-from spartito.errors import ParameterError
+from spartito.errors import ModelError, ParameterError
 from spartito.evaluation.latent_pairs import choose
 from spartito.evaluation.latent_report import PUBLISHED, Drawn, HeldOut, measure
 from spartito.files import atomic_path
 from spartito.models.musae_prior import prior_from_dict
 from spartito.models.musae_runtime import LatentModel, open_latent
 from spartito.notes.four_tracks import DRUMS, STRINGS
+from spartito.notes.layouts import BAND
 
 __all__ = ["held_out", "latent_figures", "readable", "tables_of"]
 
@@ -53,7 +54,7 @@ def latent_figures(
     seed: int = 0,
     plots: bool = True,
     control: bool = True,
-    judge: str | os.PathLike | None = None,
+    judges: Sequence[str | os.PathLike] = (),
     report: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Measure models on songs of stores and write `latent.json` and pictures; gives what the JSON file holds.
@@ -66,7 +67,8 @@ def latent_figures(
     split : "train", "validation" or "test"
     windows, pairs : at most, by default 1,024 of two bars and 384 of sixteen, and 256 pairs
     control : measure sliders and the genre knob, too, of models that have them (`evaluation/control.py`)
-    judge : folder of a judge of genres that the models did not learn with (`spartito train latent-judge`), for the knob
+    judges : folders of judges of genres that the models did not learn with (`spartito train latent-judge`), for the knob;
+        a model is judged by the first that knows its tracks
     report : gets a line of what is done next
     """
     opened = _opened(models)
@@ -82,7 +84,7 @@ def latent_figures(
             report(f"{name}: {len(held.states)} windows of {len(np.unique(held.songs))} songs")
             options = {} if pairs is None else {"pairs": pairs}
             found[name], drawn = measure(model, held, seed=seed, **options)
-            found[name]["control"] = _control(model, bands, judge, seed) if control else None
+            found[name]["control"] = _control(model, bands, judges, seed) if control else None
             if plots:
                 _draw(name, model, found[name], drawn, held, output)
         if plots:
@@ -112,18 +114,26 @@ def _bands(store: str | os.PathLike, split: str):
     return open_bands(Path(store), split)
 
 
-def _control(model: LatentModel, bands, judge: str | os.PathLike | None, seed: int) -> dict | None:
+def _control(model: LatentModel, bands, judges: Sequence[str | os.PathLike], seed: int) -> dict | None:
     """Sliders and genre knob of a model; None if it has no sliders."""
     from spartito.evaluation.control import control_table
 
     if model.scale is None or not model.config.attributes:
         return None
-    if judge is None or not model.tags:
+    judge = next((folder for folder in judges if model.tags and _layout_of_judge(folder) == model.layout.name), None)
+    if judge is None:
         return control_table(model, bands, seed=seed)
     from spartito.training.band_judge import open_judge, probabilities  # a judge needs torch
 
     known = open_judge(Path(judge), model.tags)
     return control_table(model, bands, judge=lambda states: probabilities(known, states), seed=seed)
+
+
+def _layout_of_judge(folder: str | os.PathLike) -> str:
+    try:
+        return str(json.loads(Path(folder, "config.json").read_text(encoding="utf-8")).get("layout", BAND.name))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} holds no judge of tags: {error}") from error
 
 
 def held_out(bands, models: Sequence[LatentModel], *, most: int, seed: int = 0) -> HeldOut:
