@@ -67,8 +67,8 @@ def latent_figures(
     split : "train", "validation" or "test"
     windows, pairs : at most, by default 1,024 of two bars and 384 of sixteen, and 256 pairs
     control : measure sliders and the genre knob, too, of models that have them (`evaluation/control.py`)
-    judges : folders of judges of genres that the models did not learn with (`spartito train latent-judge`), for the knob;
-        a model is judged by the first that knows its tracks
+    judges : folders of judges of genres that the models did not learn with (`spartito train latent-judge`), for the
+        knob; a model is judged by the first that knows its tracks
     report : gets a line of what is done next
     """
     opened = _opened(models)
