@@ -6,12 +6,21 @@ import numpy as np
 
 from spartito.notes.four_tracks import HOLD, SILENT
 from spartito.notes.layouts import BAND
-from spartito.style.latent_play import USUAL, clock_of, line_up, played
+from spartito.style.latent_play import LINE_UP, USUAL, clock_of, line_up, played
+from spartito.style.latent_song import read_song
 
 
 def test_line_ups():
     assert line_up({"jazz": 0.6, "rock": 0.4})[1] == 32 and line_up({"rock_metal_game": 1.0})[2] == 30
     assert line_up({}) == USUAL == line_up({"schlager": 1.0})
+
+
+def test_line_ups_are_read_back_as_they_were_written():
+    states = np.full((16, 4), HOLD, dtype=np.uint8)
+    states[0] = [36, 40, 60, 72]
+    for genre in LINE_UP:
+        found = read_song(played(states, layout=BAND, bpm=100, genre={genre: 1.0}))
+        assert found.roles.tolist() == [0, 1, 2, 3] and np.array_equal(found.states[:, 1:], states[:, 1:]), genre
 
 
 def test_clocks():

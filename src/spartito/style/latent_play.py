@@ -28,17 +28,18 @@ TRIPLET = 2 / 3 * 4 - 3  # steps from the last sixteenth of a beat to its last t
 
 LINE_UP: dict[str, tuple[int, int, int, int]] = {  # word in the genre's name -> kit, bass, guitar or piano, the rest
     "jazz": (32, 32, 0, 66),  # jazz kit, upright bass, piano, tenor saxophone
-    "classic": (48, 43, 0, 48),  # orchestra kit, double bass, piano, strings
-    "orchestra": (48, 43, 46, 48),
-    "film": (48, 43, 0, 48),
+    "classic": (48, 32, 0, 48),  # orchestra kit, upright bass, piano, strings
+    "orchestra": (48, 32, 0, 48),
+    "film": (48, 32, 0, 48),
     "metal": (16, 34, 30, 48),  # power kit, picked bass, distortion guitar, strings
-    "rock": (0, 34, 29, 18),  # picked bass, overdriven guitar, rock organ
-    "reggae": (0, 33, 28, 16),  # fingered bass, muted guitar, drawbar organ
+    "rock": (0, 34, 29, 50),  # picked bass, overdriven guitar, synthetic strings
+    "reggae": (0, 33, 28, 61),  # fingered bass, muted guitar, brass
     "electronic": (24, 38, 4, 89),  # electronic kit, synth bass, electric piano, warm pad
     "children": (0, 32, 24, 73),  # upright bass, nylon guitar, flute
     "ensemble": (0, 32, 0, 48),
     "pop": (0, 33, 0, 48),  # fingered bass, piano, strings
 }
+"""Each is read back as what it was: basses are programs 32 to 39, guitars and pianos 0 to 31, the rest all others."""
 USUAL = LINE_UP["pop"]
 NAMES = ("Drums", "Bass", "Guitar", "Strings")
 
