@@ -75,6 +75,7 @@ class FakeLatent:
         self.tags = ["jazz", "pop"] if isinstance(self.prior, Flower) else []
         self.config = SimpleNamespace(attributes=1, bars=bars, latent=self.latent, layout=layout.name)
         self.tempo, self.velocity = {"": 100.0, "jazz": 160.0, "pop": 90.0}, {"": np.full((len(layout), BAR), 70.0)}
+        self.sliders = {}
         self.empty = empty
         rng = np.random.default_rng(0)
         self.urge = rng.standard_normal((self.steps, len(layout)))  # where notes like to begin

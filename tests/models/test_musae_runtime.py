@@ -80,7 +80,12 @@ def test_what_a_folder_tells():
     np.testing.assert_allclose(model.scale.knots, knots)
     assert model.tempo == {"pop": 96.0} and np.array_equal(model.velocity[""], velocity)
     bare = LatentModel(described())
-    assert bare.scale is None and bare.tempo == bare.velocity == {}
+    assert bare.scale is None and bare.tempo == bare.velocity == bare.sliders == {}
+    network = NETWORK | {"latent": 5, "attributes": 2}
+    usual = LatentModel(
+        described(network=network, prior=PRIOR | {"latent": 5}, sliders={"pop": [[1, 2], [3, 0], [4, 5]]})
+    )
+    assert usual.sliders["pop"].tolist() == [[1, 2], [3, 0], [4, 5]]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,15 @@ def test_shares_of_two_genres():
     assert np.allclose(np.median(angle), 0.1 * np.pi, atol=0.15)
 
 
+def test_sliders_are_those_of_the_genre():
+    model = FakeLatent()
+    model.sliders = {"jazz": np.array([[2.0], [0.5]])}
+    z = drawn_codes(model, {"jazz": 1.0}, 2000, rng=np.random.default_rng(0)) / model.prior.deviations()[2]
+    other = drawn_codes(model, {"pop": 1.0}, 2000, rng=np.random.default_rng(0)) / model.prior.deviations()[2]
+    np.testing.assert_allclose(z[:, 2], 2.0 + 0.5 * other[:, 2], atol=1e-4)
+    np.testing.assert_allclose(z[:, 3:], other[:, 3:], atol=1e-4)
+
+
 def test_unknown_genres_name_those_there_are():
     with pytest.raises(ParameterError, match="'polka', but jazz, pop"):
         spartito.sample(genre="polka", model=FakeLatent())

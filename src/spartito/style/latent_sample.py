@@ -171,13 +171,25 @@ def drawn_codes(model, shares: Mapping[str, float], count: int, *, rng: np.rando
     """(count, N_z) codes of windows side by side, on a smooth way through the petals of `shares` (tag -> share)."""
     noise = _way(model, count, rng)
     if not shares:
+        noise = _with_sliders(model, noise, "")
         return model.prior.from_noise(noise, np.full(count, model.component(None))).astype(np.float32)
     z, total = None, 0.0
     for tag, share in shares.items():
-        here = model.prior.from_noise(noise, np.full(count, model.component(tag)))
+        here = model.prior.from_noise(_with_sliders(model, noise, tag), np.full(count, model.component(tag)))
         total += share
         z = here if z is None else path(z, here, [share / total], kind="petals")[0]
     return z.astype(np.float32)
+
+
+def _with_sliders(model, noise: np.ndarray, tag: str) -> np.ndarray:
+    """Noise (n, N_z) whose slider dimensions, which mean the same in all genres, are spread as windows of `tag` are."""
+    usual = model.sliders.get(tag)
+    if usual is None:
+        return noise
+    dims = slice(2, 2 + usual.shape[1])
+    noise = noise.copy()
+    noise[:, dims] = usual[0] + noise[:, dims] @ usual[1:].T
+    return noise
 
 
 def _way(model, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ from spartito.models.export import write_config
 from spartito.training import musae as job
 from spartito.training import musae_batches, runs
 from spartito.training.commands import override
-from spartito.training.data.band_profiles import tempo_of_tags, velocity_of_tags
+from spartito.training.data.band_profiles import sliders_of_tags, tempo_of_tags, velocity_of_tags
 from spartito.training.data.band_store import Bands, open_bands, table, write_bands
 from spartito.training.data.grid_bands import asap_bands, wjazzd_bands
 from spartito.training.data.lakh import TAGS, lakh_bands, list_lakh, read_terms, top_terms
@@ -136,6 +136,7 @@ def train_latent(
         "scale": data.scale.knots.round(6).tolist(),
         "tempo": tempo_of_tags(data.bands),
         "velocity": velocity_of_tags(data.bands),
+        "sliders": usual_sliders(data, recipe),
         "recipe": asdict(recipe),
         "init": None if init is None else Path(init).name,
         "metrics": {},
@@ -169,6 +170,14 @@ def train_latent(
     )
     runs.write_run(output, state, described)
     return output
+
+
+def usual_sliders(data: musae_batches.LatentData, recipe: job.LatentRecipe) -> dict[str, list[list[float]]]:
+    """What `sliders_of_tags` finds in the windows of a training; nothing without slider dimensions."""
+    k = recipe.network.attributes
+    if not k:
+        return {}
+    return sliders_of_tags(data.bands, data.windows, data.chances, data.scale, bars=recipe.network.bars, count=k)
 
 
 def _held_out(store: Path, sets: Sequence[str] | None, recipe: job.LatentRecipe) -> Bands | None:
