@@ -190,3 +190,24 @@ def test_who_gets_less_than_half_is_told(model, piece):
     song = SimpleNamespace(states=silent)
     _, report = calibrated(model, song, piece[1], Wish({"density": 1.0}), lambda zs: np.stack([silent] * len(zs)))
     assert report["chroma"] == 1.0  # nothing sounds, nothing is lost
+
+
+def test_duration_takes_along_what_it_is_tied_to():
+    knots = np.tile(np.exp(0.5 * NormalScale.places())[:, None], 6)  # each step multiplies by e to the half
+    six = SimpleNamespace(
+        name="six", config=SimpleNamespace(attributes=6), prior=Gaussian(9), tags=[], scale=NormalScale(knots)
+    )
+    assert sliders.natural(six, {"density": 1.0}).tolist() == [1, 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(sliders.natural(six, {"duration": 1.0}), [-0.5, 1, 0, 0, 0, 0.5])
+    np.testing.assert_allclose(sliders.natural(six, {"duration": 1.0, "voices": 0.0}), [-1, 1, 0, 0, 0, 0])
+    np.testing.assert_allclose(sliders.natural(six, {"duration": 1.0, "density": 1.0}), [1, 1, 0, 0, 0, 2])
+    all_ = {"duration": 1.0, "density": 1.0, "voices": 0.0}
+    np.testing.assert_allclose(sliders.natural(six, all_), [1, 1, 0, 0, 0, 0])
+    z = np.random.default_rng(0).standard_normal((4, 9))
+    found = sliders.placed(six, z, "duration", 1.5)
+    np.testing.assert_allclose(found[:, 3], 1.5)
+    np.testing.assert_allclose((found - z)[:, 2], -0.5 * (1.5 - z[:, 3]))
+    np.testing.assert_allclose(found[:, [0, 1, 4, 5, 6, 8]], z[:, [0, 1, 4, 5, 6, 8]])
+    np.testing.assert_allclose(
+        moved(six, z, Wish({"duration": -1}))[:, 2:8] - z[:, 2:8], [[0.5, -1, 0, 0, 0, -0.5]] * 4
+    )

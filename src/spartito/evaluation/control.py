@@ -46,7 +46,7 @@ from spartito.notes.four_tracks import BAR, expanded
 from spartito.style.latent_edit import EditSettings, edit_song
 from spartito.style.latent_play import played
 from spartito.style.latent_song import LatentWarning, read_song
-from spartito.style.sliders import Wish, moved, normal_numbers, slider_names
+from spartito.style.sliders import Wish, moved, normal_numbers, placed, slider_names
 
 __all__ = ["ACCEPTED", "control_table", "lines_of"]
 
@@ -128,7 +128,6 @@ class _Windows:
         self.model, self.states = model, states
         self.count = len(slider_names(model))
         self.z = np.asarray(model.encode(states)[0], dtype=np.float64)
-        self.spread = model.prior.deviations()
         self.base = likeliest(model, self.z)
         self.numbers = self.measures(self.base)
 
@@ -138,14 +137,11 @@ class _Windows:
 
     def slider(self, i: int) -> dict:
         """Figures of the dimension that is to be attribute i."""
-        found = []
+        name, found = slider_names(self.model)[i], []
         for quantile in QUANTILES:
-            z = self.z.copy()
-            z[:, 2 + i] = quantile * self.spread[2 + i]
-            found.append(self.measures(likeliest(self.model, z))[:, i])
+            found.append(self.measures(likeliest(self.model, placed(self.model, self.z, name, quantile)))[:, i])
         set_, got = np.repeat(QUANTILES, len(self.z)), np.concatenate(found)
         within = [rank_correlation(QUANTILES, one) for one in np.stack(found, axis=1)]
-        name = slider_names(self.model)[i]
         figures = {"rho": rank_correlation(set_, got), "within": _mean(within)}
         return figures | self.slid(i, lambda step: moved(self.model, self.z, Wish({name: step})))
 

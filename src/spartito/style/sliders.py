@@ -9,7 +9,10 @@ Method
     A slider step is one standard deviation of the measured attribute among songs (`NormalScale`). Training ties
     attribute i to dimension 2 + i of a code, both of a normal distribution; so a slider of s steps moves the dimension
     by s deviations of its prior: from a quantile to the one s deviations higher. The genre knob turns the first two
-    dimensions to another petal (`musae_paths.towards`), several genres to the middle of their petals.
+    dimensions to another petal (`musae_paths.towards`), several genres to the middle of their petals. Of density,
+    duration and voices each follows from the other two, since notes times their length is what sounds: a code with
+    longer notes, and neither fewer of them nor more voices, is none of music, and decoders pass over it. So duration
+    takes the two along, as little as that needs (`natural`).
 
     What a decoder then does is another matter (A. Pati, A. Lerch, 'Is disentanglement enough?', ISMIR 2021), and more
     so when a song is edited by differences. So the loop is closed over the rendering itself: a row of shifts in one
@@ -36,8 +39,21 @@ from spartito.models.musae_prior import Flower
 from spartito.notes.band_attributes import ATTRIBUTES, NormalScale, attributes, chroma_similarity
 from spartito.notes.four_tracks import BAR, SILENT, windows
 
-__all__ = ["Wish", "calibrated", "genre_shares", "measured", "moved", "normal_numbers", "slider_names", "smooth"]
+__all__ = [
+    "Wish",
+    "calibrated",
+    "genre_shares",
+    "measured",
+    "moved",
+    "natural",
+    "normal_numbers",
+    "placed",
+    "slider_names",
+    "smooth",
+]
 
+TIED = ("density", "duration", "voices")  # notes, their length, and what sounds: two of them make the third
+MIDDLE_PART = 0.7  # deviations to either side within which a scale is taken to be even
 MOST = 4.0  # slider steps that can be asked for
 FURTHEST = 4.0  # deviations of the prior beyond which no code is moved: nothing was learnt there
 LONGEST_SHIFT = 6.0  # deviations, of any dimension, that the loop tries
@@ -108,13 +124,43 @@ def moved(model, z: np.ndarray, wish: Wish, *, strength: np.ndarray | None = Non
 
     `strength` (w,) 0..1: how much of it in each window; all of it if not given.
     """
-    names = slider_names(wish.checked(model) and model)
-    z = np.asarray(z, dtype=np.float64)
+    wish, z = wish.checked(model), np.asarray(z, dtype=np.float64)
     strength = np.ones(len(z)) if strength is None else np.clip(np.asarray(strength, dtype=np.float64), 0, 1)
     if strength.shape != (len(z),):
         raise ParameterError(f"{len(z)} codes have as many strengths, not {strength.shape}")
-    shift = np.array([wish.attributes.get(name, 0.0) for name in names])
-    return _shifted(model, _turned(model, z, wish, strength), shift, strength)
+    return _shifted(model, _turned(model, z, wish, strength), natural(model, wish.attributes), strength)
+
+
+def placed(model, z: np.ndarray, name: str, quantile: float) -> np.ndarray:
+    """Codes (w, N_z) whose slider `name` stands at `quantile`, deviations, wherever it stood before."""
+    direction = natural(model, {name: 1.0})
+    i, dims = slider_names(model).index(name), slice(2, 2 + len(direction))
+    spread, out = model.prior.deviations()[dims], np.array(z, dtype=np.float64)
+    out[:, dims] += ((quantile - out[:, 2 + i] / spread[i])[:, None] * direction) * spread
+    return out
+
+
+def natural(model, attributes: Mapping[str, float]) -> np.ndarray:
+    """(k,) deviations by which the slider dimensions go for steps of attributes.
+
+    What is asked, and for duration the least move of density and voices (of those not asked) that keeps the product
+    of notes and length: in logarithms, at the slopes of the scale around its middle.
+    """
+    names = slider_names(model)
+    shift = np.array([attributes.get(name, 0.0) for name in names])
+    if not attributes.get("duration") or not set(TIED) <= set(names):
+        return shift
+    places, knots = model.scale.places(), model.scale.knots
+    low, high = np.searchsorted(places, [-MIDDLE_PART, MIDDLE_PART])
+    tied = np.array([names.index(name) for name in TIED])
+    if (knots[low, tied] <= 0).any():
+        return shift
+    slope = np.array([1.0, 1.0, -1.0]) * np.log(knots[high, tied] / knots[low, tied])
+    free = np.array([name not in attributes for name in TIED])
+    power = float((slope[free] ** 2).sum())
+    if power > 0:
+        shift[tied[free]] -= slope[free] * float(slope[~free] @ shift[tied[~free]]) / power
+    return shift
 
 
 def _turned(model, z: np.ndarray, wish: Wish, strength: np.ndarray) -> np.ndarray:
@@ -241,7 +287,7 @@ def calibrated(
         before; `cells`: share of cells that changed; `short`: sliders that got less than half of what was asked;
         `tried`: renderings.
     """
-    names = slider_names(wish.checked(model) and model)
+    wish, names = wish.checked(model), slider_names(model)
     z, source = np.asarray(codes.z, dtype=np.float64), np.asarray(song.states)
     strength = np.ones(len(z)) if strength is None else smooth(np.clip(strength, 0, 1), reach=model.bars)
     if wish.empty:
@@ -261,7 +307,7 @@ def calibrated(
         search.add(shifts, np.stack([measured(model, states, weight=weight) for states in rendered]), rendered)
 
     if (wanted != 0).any():
-        attempt(_first_row(wanted, asked))
+        attempt(_first_row(natural(model, wish.attributes), asked))
         for _ in range(rounds):
             attempt(search.proposals())
     best = search.best
@@ -302,11 +348,11 @@ def _named(names: tuple[str, ...], values: np.ndarray, chosen: np.ndarray) -> di
     return {name: round(float(v), 3) for name, v, yes in zip(names, values, chosen) if yes}
 
 
-def _first_row(wanted: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """(m, k) shifts: the wish at several strengths, and each dimension alone, if the wish does not move it alone."""
-    row = np.array(ROW)[:, None] * wanted
-    alone = PROBE * np.eye(len(wanted)) * np.where(wanted < 0, -1, 1)[:, None]
-    if asked.sum() == 1:
+def _first_row(shift: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(m, k) shifts: the natural one at several strengths, and each dimension alone, if that does not move it alone."""
+    row = np.array(ROW)[:, None] * shift
+    alone = PROBE * np.eye(len(shift)) * np.where(shift < 0, -1, 1)[:, None]
+    if (shift != 0).sum() == 1:
         alone = alone[~asked]
     return np.clip(np.concatenate([row, alone]), -LONGEST_SHIFT, LONGEST_SHIFT)
 
