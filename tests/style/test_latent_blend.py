@@ -32,6 +32,16 @@ def test_the_ends_are_the_songs():
     assert report["interval"] == -2 and report["bars"] == 4
 
 
+def test_steps_are_even():
+    report: dict = {}
+    other = song(4).select(song(4).array["track"] != 2)  # another guitar, and a tune of its own
+    array = other.array.copy()
+    array["pitch"][array["track"] == 3] += 7
+    spartito.blend(A, other.with_array(array), steps=5, keys="keep", model=FakeLatent(), report=report)
+    for told in report["steps"]:
+        assert abs(told["from_a"] / (told["from_a"] + told["from_b"]) - told["share"]) < 0.2
+
+
 def test_tempo_is_the_geometric_mean():
     pieces = spartito.blend(A, B, steps=3, model=FakeLatent())
     tempo = 60e6 / pieces[1].tempo_map.changes[:, 1]

@@ -144,7 +144,7 @@ def blended(a, b, *, morph=False, layout=None, model=None, device="auto", progre
         settings,
         progress=None if progress is None else lambda part: progress(READING + (1 - READING) * part),
     )
-    more = morph_pair(model, pair) if morph else None
+    more = morph_pair(model, pair, pieces) if morph else None
     told = pair.report() | {"model": model.name, "steps": [piece.details for piece in pieces]}
     if more:
         told["morph"] = more.details

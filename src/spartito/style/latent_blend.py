@@ -7,6 +7,7 @@ Bars are aligned from the first downbeat on. Of two songs of different length th
 bars at most); of two longer ones the common length is taken. Keys: b is transposed by the nearest interval that makes
 its pitch classes most like those of a, and on the way the key goes back step by step ("glide"), so that the last piece
 is b itself; "first" stays in the key of a, "keep" mixes the keys as they are. Tempo: the geometric mean by bars.
+How the pulls fade is found by looking: every step is as far from a, by cells that differ, as its share of the way.
 A note that a step has from a or b keeps its chord, its length and how early or late it is played; loudness goes from
 the level of the one song to that of the other.
 
@@ -54,6 +55,7 @@ __all__ = ["KEYS", "LENGTHS", "BlendSettings", "Blended", "Pair", "blend_pair", 
 KEYS = ("glide", "first", "keep")
 LENGTHS = ("auto", "common", "longest")
 MOST_STEPS = 256
+HALVINGS = 6  # until a step is as far from a as it should be
 SHORTEST = 0.02  # seconds
 CONTROLS = (7, 10, 11, 64, 91)  # volume, place, expression, pedal, reverb: what goes along from the sources
 
@@ -172,12 +174,14 @@ def blend_pair(
     return pieces, pair
 
 
-def morph_pair(model, pair: Pair) -> Blended:
-    """One piece that begins as a and ends as b."""
+def morph_pair(model, pair: Pair, pieces: list[Blended]) -> Blended:
+    """One piece that begins as a and ends as b; `pieces` of their blend tell how the pulls must fade."""
     share = (np.arange(pair.steps) + 0.5) / pair.steps
     edge = min(BAR, pair.steps // 4)  # a bar of each as it is
     share[:edge], share[pair.steps - edge :] = 0.0, 1.0
-    states = _states(model, pair, share)
+    known = [(piece.share, piece.details.get("pull_share", piece.share)) for piece in pieces]
+    pulls = np.interp(share, *zip(*known))
+    states = _between(pair, _expected(model, pair, share), share, pulls)
     notes, details = _assembled(pair, states, share, title="morph")
     return Blended(float(share.mean()), notes, states, details)
 
@@ -188,27 +192,56 @@ def _piece(model, pair: Pair, share: float, number: int) -> Blended:
         material = pair.second if share else pair.first
         notes = material.song.notes
         if share and pair.settings.keys == "first":
-            notes = _allin_key(notes, pair.interval)
+            notes = _all_transposed(notes, pair.interval)
         details = {"share": share, "notes": len(notes), "tempo": round(float(60 / np.median(material.quarter)), 2)}
         return Blended(share, notes, material.states, details | distances(material.states))
-    states = _states(model, pair, np.full(pair.steps, share))
-    notes, details = _assembled(pair, states, np.full(pair.steps, share), title=f"step {number + 1}")
-    return Blended(share, notes, states, {"share": round(share, 4)} | details | distances(states))
+    shares = np.full(pair.steps, share)
+    states, pulls = _even(pair, _expected(model, pair, shares), share)
+    notes, details = _assembled(pair, states, shares, title=f"step {number + 1}")
+    told = {"share": round(share, 4), "pull_share": round(pulls, 4)}
+    return Blended(share, notes, states, told | details | distances(states))
 
 
 def _both(pair: Pair):
     return (("a", pair.first), ("b", pair.second))
 
 
-def _states(model, pair: Pair, share: np.ndarray) -> np.ndarray:
-    """(T, V) states at shares (T,)."""
-    codes, settings = pair.codes, pair.settings
+def _even(pair: Pair, expected, share: float) -> tuple[np.ndarray, float]:
+    """States as far from a as `share` says, by cells that differ, and the share of the pulls that makes them so.
+
+    With pulls that fade as the share does a blend would stay near a, cross over at once, and stay near b.
+    """
+    shares = np.full(pair.steps, share)
+    if pair.settings.reconstruct or pair.settings.pull == 0:
+        return _between(pair, expected, shares, shares), share
+    tried, low, high = [], 0.0, 1.0
+    for _ in range(HALVINGS):
+        pulls = (low + high) / 2
+        states = _between(pair, expected, shares, np.full(pair.steps, pulls))
+        from_a, from_b = ((states != m.states).mean() for _, m in _both(pair))
+        reached = from_a / max(from_a + from_b, 1e-9)
+        tried.append((abs(reached - share), len(tried), states, pulls))
+        low, high = (pulls, high) if reached < share else (low, pulls)
+    _, _, states, pulls = min(tried, key=lambda one: one[:2])
+    return states, pulls
+
+
+def _expected(model, pair: Pair, share: np.ndarray):
+    """What the model expects at shares (T,) of the way: `Chances`, or log-probabilities for plain decoding."""
+    codes = pair.codes
     middle = np.minimum(codes.starts + codes.steps // 2, pair.steps - 1)
-    z = np.stack([path(z1, z2, [s], kind=settings.path)[0] for z1, z2, s in zip(*pair.ends, share[middle].tolist())])
-    first, second = pair.first, pair.second
+    kind = pair.settings.path
+    z = np.stack([path(z1, z2, [s], kind=kind)[0] for z1, z2, s in zip(*pair.ends, share[middle].tolist())])
+    if pair.settings.reconstruct:
+        return decode_logits(model, z, codes.starts, pair.steps)
+    return decode_song(model, z, codes, pair.steps)
+
+
+def _between(pair: Pair, expected, share: np.ndarray, pulls: np.ndarray) -> np.ndarray:
+    """(T, V) states at shares (T,), the pulls of a and b at theirs."""
+    first, second, settings = pair.first, pair.second, pair.settings
     if settings.reconstruct:
-        logits = decode_logits(model, z, codes.starts, pair.steps)
-        return drawn(logits, temperature=settings.temperature, seed=settings.seed)
+        return drawn(expected, temperature=settings.temperature, seed=settings.seed)
     layout = first.song.layout
     pitched = [m.cells[layout.pitched[m.cells[:, 4]]] for m in (first, second)]
     s = share[:, None]
@@ -217,8 +250,8 @@ def _states(model, pair: Pair, share: np.ndarray) -> np.ndarray:
     return mixed(
         first.states,
         second.states,
-        decode_song(model, z, codes, pair.steps),
-        share,
+        expected,
+        pulls,
         layout=layout,
         free=np.broadcast_to(~absent, first.states.shape),
         harmony=harmony / np.maximum(harmony.max(axis=1, keepdims=True), 1e-9),
@@ -376,7 +409,7 @@ def _controls(m: Material, track: Track, clock) -> np.ndarray:
     return found[np.argsort(found["time"], kind="stable")]
 
 
-def _allin_key(notes: Notes, interval: int) -> Notes:
+def _all_transposed(notes: Notes, interval: int) -> Notes:
     """All pitched notes `interval` semitones higher."""
     drums = np.array([t.is_drum for t in notes.tracks])
     array = notes.array.copy()
