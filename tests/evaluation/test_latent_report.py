@@ -140,7 +140,7 @@ def test_genres_that_are_decoded_as_they_are_agree_with_real_ones(held):
     given = {"count": len(windows[0]), "random": np.random.default_rng(0)}
     alike = heat_map(copier(), decode, held, held.states, **given)
     assert alike["agreement"] == pytest.approx(1) == alike["contrast"]
-    assert alike["recognised"] == {"real": 1, "rebuilt": 1, "drawn": 1}
+    assert alike["recognised"] == {"real": 1, "rebuilt": 1, "drawn": 1, "drawn_plain": 1}
     other = heat_map(copier(), partial(decode, swapped=True), held, held.states[::-1], **given)
     assert other["agreement"] == pytest.approx(-1) and other["contrast"] == pytest.approx(1)
     assert other["recognised"]["drawn"] == 0

@@ -12,7 +12,8 @@ Parts of a model's report
                      `agreement`: correlation of the two tables; `smooth`: circular autocorrelation and chance of
                      it, of each row, of all together and of all real ones; `contrast`: how large the changes are,
                      in those of real music; `recognised`: how often a listener who knows real windows takes them, real
-                     windows rebuilt and draws for their genre. None with one Gaussian
+                     windows rebuilt and draws for their genre (`drawn`: as `sample` draws, with sliders as usual in the
+                     genre, where the model tells; `drawn_plain`: of the prior alone). None with one Gaussian
     pairs            `evaluation.latent_pairs`
     prior            `evaluation.latent_prior`; `sigma`: mean deviation of a window's code, in those of the prior
     control          sliders and genre knob, `evaluation.control`
@@ -36,6 +37,7 @@ from spartito.models.musae_prior import Flower
 from spartito.models.musae_runtime import LatentModel
 from spartito.notes.band_attributes import ATTRIBUTES, attributes
 from spartito.notes.layouts import Layout
+from spartito.style.latent_sample import with_sliders
 
 __all__ = ["PUBLISHED", "Drawn", "HeldOut", "decoder", "measure"]
 
@@ -244,7 +246,12 @@ def rows_of(states: np.ndarray, layout: Layout) -> np.ndarray | None:
 def heat_map(model: LatentModel, decode, held: HeldOut, made: np.ndarray, *, count: int, random) -> dict:
     """What windows drawn from each component are like, beside real ones; `made` are these rebuilt."""
     genres = list(model.tags) or [str(i) for i in range(model.prior.count)]
-    drawn = [decode(model.prior.sample(np.full(count, i), random)) for i in range(len(genres))]
+    noise = random.standard_normal((len(genres), count, model.latent))
+    plain = [decode(model.prior.from_noise(some, np.full(count, i))) for i, some in enumerate(noise)]
+    drawn = plain
+    if model.sliders:  # as `sample` draws: these dimensions are no matter of the prior
+        spread = [with_sliders(model, some, genre) for some, genre in zip(noise, genres)]
+        drawn = [decode(model.prior.from_noise(some, np.full(count, i))) for i, some in enumerate(spread)]
     means = np.column_stack([rows_of(states, model.layout) for states in drawn])
     names = list(latent.heat_rows(drawn[0][:1], layout=model.layout))
     missing = np.full(len(names), np.nan)
@@ -269,15 +276,18 @@ def heat_map(model: LatentModel, decode, held: HeldOut, made: np.ndarray, *, cou
         "real": true_change.tolist(),
         "agreement": float(np.corrcoef(change[both], true_change[both])[0, 1]) if several else float("nan"),
         "contrast": float(size / true_size),
-        "recognised": listened(model, held, made, drawn, genres),
+        "recognised": listened(model, held, made, {"drawn": drawn, "drawn_plain": plain}, genres),
         "smooth": [list(latent.smoothness(row)) for row in change],
         "smooth_of_all": list(latent.smoothness_of_all(change)),
         "smooth_of_real": list(latent.smoothness_of_all(true_change)),
     }
 
 
-def listened(model: LatentModel, held: HeldOut, made: np.ndarray, drawn: list, genres: list[str]) -> dict[str, float]:
-    """`latent_pairs.recognised` of windows that have one genre of two songs or more, rebuilt and `drawn`."""
+def listened(
+    model: LatentModel, held: HeldOut, made: np.ndarray, draws: dict[str, list], genres: list[str]
+) -> dict[str, float]:
+    """`latent_pairs.recognised` of windows that have one genre of two songs or more, rebuilt, and of `draws` of all
+    genres, by name."""
 
     def features(states: np.ndarray) -> np.ndarray:
         return np.column_stack(list(latent.heat_rows(states, layout=model.layout).values()))
@@ -288,9 +298,10 @@ def listened(model: LatentModel, held: HeldOut, made: np.ndarray, drawn: list, g
     rows = single & np.isin(genre, several)
     if len(several) < 2:
         return {}
-    kinds = np.repeat([held.names.index(g) if g in held.names else -1 for g in genres], [len(d) for d in drawn])
-    states = np.concatenate(drawn)[np.isin(kinds, several)]
     others = {"rebuilt": (features(made[rows]), genre[rows])}
-    if len(states):
-        others["drawn"] = (features(states), kinds[np.isin(kinds, several)])
+    for name, drawn in draws.items():
+        kinds = np.repeat([held.names.index(g) if g in held.names else -1 for g in genres], [len(d) for d in drawn])
+        known = np.isin(kinds, several)
+        if known.any():
+            others[name] = (features(np.concatenate(drawn)[known]), kinds[known])
     return recognised(features(held.states[rows]), genre[rows], held.songs[rows], others)

@@ -30,7 +30,7 @@ from spartito.notes.notes import Notes
 from spartito.style.latent_cells import drawn
 from spartito.style.latent_play import played
 
-__all__ = ["SampleSettings", "Sampled", "drawn_codes", "known_shares", "model_for", "sample_pieces"]
+__all__ = ["SampleSettings", "Sampled", "drawn_codes", "known_shares", "model_for", "sample_pieces", "with_sliders"]
 
 LONG = 8  # bars from which the model of sixteen bars is taken for bands
 MOST_BARS = 256
@@ -171,17 +171,17 @@ def drawn_codes(model, shares: Mapping[str, float], count: int, *, rng: np.rando
     """(count, N_z) codes of windows side by side, on a smooth way through the petals of `shares` (tag -> share)."""
     noise = _way(model, count, rng)
     if not shares:
-        noise = _with_sliders(model, noise, "")
+        noise = with_sliders(model, noise, "")
         return model.prior.from_noise(noise, np.full(count, model.component(None))).astype(np.float32)
     z, total = None, 0.0
     for tag, share in shares.items():
-        here = model.prior.from_noise(_with_sliders(model, noise, tag), np.full(count, model.component(tag)))
+        here = model.prior.from_noise(with_sliders(model, noise, tag), np.full(count, model.component(tag)))
         total += share
         z = here if z is None else path(z, here, [share / total], kind="petals")[0]
     return z.astype(np.float32)
 
 
-def _with_sliders(model, noise: np.ndarray, tag: str) -> np.ndarray:
+def with_sliders(model, noise: np.ndarray, tag: str) -> np.ndarray:
     """Noise (n, N_z) whose slider dimensions, which mean the same in all genres, are spread as windows of `tag` are."""
     usual = model.sliders.get(tag)
     if usual is None:
