@@ -238,24 +238,19 @@ def _weights(cut: np.ndarray) -> np.ndarray:
 
 
 def genre_shares(model, z: np.ndarray) -> dict[str, float]:
-    """Tag -> how much of codes (w, N_z) lies in its petal, mean over windows; nothing without a flower.
+    """Tag -> how much codes (w, N_z) are of it, mean over windows, sum 1; nothing without a flower.
 
-    The probability of each petal of the prior, all equally likely, given the first two dimensions.
+    By their angle alone, softly: petals are so thin along the circle that codes of real music lie between them, and
+    their probabilities would be 0 or 1. A petal counts here as wide as half the way to the next one.
     """
     if not isinstance(model.prior, Flower):
         return {}
-    spread = model.prior.deviations()[:2]
-    white = np.stack([_along(model.prior, z, c) for c in range(model.prior.count)])  # (tags, w, 2)
-    score = -0.5 * ((white / spread) ** 2).sum(axis=2)
-    share = np.exp(score - score.max(axis=0))
+    count = model.prior.count
+    angle = np.arctan2(z[:, 1], z[:, 0])[None] - model.prior.angle(np.arange(count))[:, None]  # (tags, w)
+    apart = (angle + np.pi) % (2 * np.pi) - np.pi
+    share = np.exp(-0.5 * (apart * count / np.pi) ** 2)
     share /= share.sum(axis=0)
     return {str(tag): float(p) for tag, p in zip(model.tags, share.mean(axis=1))}
-
-
-def _along(prior: Flower, z: np.ndarray, component: int) -> np.ndarray:
-    """(w, 2): how far codes are from the middle of a petal, along its radius and its tangent."""
-    cos, sin = np.cos(prior.angle(component)), np.sin(prior.angle(component))
-    return np.stack([cos * z[:, 0] + sin * z[:, 1] - 1, cos * z[:, 1] - sin * z[:, 0]], axis=1)
 
 
 # -- with a look at the result -----------------------------------------------------------------------------------------
