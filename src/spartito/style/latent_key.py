@@ -24,7 +24,7 @@ from spartito.notes.layouts import Layout
 
 __all__ = ["in_key", "scale_of"]
 
-STRENGTH = 1.0  # nats that a pitch outside the scale loses
+STRENGTH = 0.5  # nats that a pitch outside the scale loses
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 SCALES = np.array([[(c - tonic) % 12 in MAJOR for c in range(12)] for tonic in range(12)])  # (12, 12) tonic, class
 

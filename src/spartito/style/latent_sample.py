@@ -28,6 +28,7 @@ from spartito.models.musae_prior import Flower
 from spartito.notes.four_tracks import BAR, HOLD, SILENT, expanded, held, transposed
 from spartito.notes.notes import Notes
 from spartito.style.latent_cells import drawn
+from spartito.style.latent_key import in_key
 from spartito.style.latent_play import played
 
 __all__ = ["SampleSettings", "Sampled", "drawn_codes", "known_shares", "model_for", "sample_pieces", "with_sliders"]
@@ -141,7 +142,7 @@ def _one(model, settings: SampleSettings, shares: dict[str, float], seed: int) -
     for attempt in range(TRIES):
         rng = np.random.default_rng([seed, attempt])
         z = drawn_codes(model, shares, -(-settings.bars // model.bars), rng=rng)
-        logits = np.concatenate(list(model.decode(z)))[:length]
+        logits = np.concatenate(list(in_key(model.decode(z), layout=model.layout)))[:length]
         states = drawn(
             logits,
             temperature=settings.temperature,
