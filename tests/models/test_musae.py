@@ -95,6 +95,8 @@ def test_first_states_by_kind():
 def test_fresh_codes_are_as_sharp_as_asked():
     _, spread = MusAE(replace(TINY, deviation=0.1)).encoder(states(8, 32))
     assert deviation(spread).mean().item() == pytest.approx(0.1, rel=0.3)
+    _, spread = MusAE(replace(TINY, deviation=1.0, unit=0.03, floor=0.05, ceiling=0.2)).encoder(states(8, 32))
+    assert deviation(spread).max().item() == pytest.approx(0.2 * 0.03, rel=1e-4)
     assert deviation(torch.tensor([-50.0, 0.0, 50.0])).tolist() == pytest.approx([np.exp(-8.5), 1.0, np.exp(2)])
 
 

@@ -71,6 +71,8 @@ class MusaeConfig:
     """Of fresh codes, in units; 1.0 as published."""
     floor: float = 0.0067
     """Least deviation of codes, in units; 0.0067 is the log-variance of -10 that is published."""
+    ceiling: float = 7.4
+    """Most deviation of codes, in units; a low one keeps codes from filling dimensions with noise instead of music."""
     unit: float = 1.0
     """Of the dimensions from the third on: the encoder gives and the decoder takes multiples of it. Training sets it to
     the deviation of the prior, so that a narrow prior is as easily met as a wide one; 1.0 as published."""
@@ -204,12 +206,13 @@ class Encoder(nn.Module):
         self.spread = nn.Linear(self.body.channels, c.latent)
         if c.deviation != 1.0:
             nn.init.constant_(self.spread.bias, 2 * math.log(c.deviation))
-        self.sharpest, self.narrow = 2 * math.log(c.floor), 2 * math.log(c.unit)
+        self.bounds = 2 * math.log(c.floor), min(2 * math.log(c.ceiling), HIGHEST_S)
+        self.narrow = 2 * math.log(c.unit)
         self.register_buffer("unit", units(c), persistent=False)
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
         found = self.body(self.inputs(states))
-        spread = self.spread(found.mean(dim=1)).clamp(self.sharpest, HIGHEST_S)
+        spread = self.spread(found.mean(dim=1)).clamp(*self.bounds)
         # genre dimensions, too: a petal is as narrow there, across, as in all others
         return self.mean(found.flatten(1)) * self.unit, spread + self.narrow
 
