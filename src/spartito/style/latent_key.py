@@ -7,9 +7,10 @@ Method
     The expected number of notes of each pitch class, over a window, says in which major scale (or its relative minor)
     the window is most at home; pitches outside lose some nats, and the rest gain what they lose, so that as many notes
     begin as before. Pieces that were played need none of this: their codes know the key. A draw from the prior does
-    not quite, because the prior takes the dimensions of a code to be independent: on the piano model, of the notes of
-    pop that sound 0.86 were in the best scale of their window, in real pop 0.99, in classic and jazz 0.83 and 0.85
-    against 0.88 and 0.89. One nat makes that 0.93, 0.92, 0.93.
+    not quite, because the prior takes the dimensions of a code to be independent: of what sounds in 300 draws of the
+    piano model 0.87 (classic), 0.90 (jazz) and 0.91 (pop) lay in the best scale of its window, in real music 0.88, 0.89
+    and 0.99, and minor seconds were 8, 8 and 7 per cent of the intervals instead of 5, 7 and 2. Half a nat makes that
+    0.91, 0.93, 0.93 and 7, 7, 6 per cent; more would take from jazz and classical music what is theirs.
 
 Source: ours. Keys as sets of seven classes after D. Temperley, 'The cognition of basic musical structures' (2001),
 with equal weights.
