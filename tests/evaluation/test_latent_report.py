@@ -146,6 +146,21 @@ def test_genres_that_are_decoded_as_they_are_agree_with_real_ones(held):
     assert other["recognised"]["drawn"] == 0
 
 
+def test_draws_have_the_sliders_of_their_genre(held):
+    seen, model = [], copier()
+    model.sliders = {"jazz": np.array([[3.0], [0.0]])}  # of one slider: mean 3, no spread
+
+    def decode(z):
+        seen.append(z[:, 2] / model.prior.deviations()[2])
+        return held.states[: len(z)]
+
+    heat_map(model, decode, held, held.states, count=6, random=np.random.default_rng(0))
+    plain_rock, plain_jazz, rock, jazz = seen
+    np.testing.assert_array_equal(rock, plain_rock)
+    np.testing.assert_allclose(jazz, 3)
+    assert np.abs(plain_jazz).max() < 3
+
+
 def test_one_gaussian_has_no_heat_map_and_no_petals(held):
     report, _ = measure(copier(kind="gaussian"), held, pairs=4)
     assert report["heat_map"] is None and "petals" not in report["interpolation"]
