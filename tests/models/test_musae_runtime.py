@@ -119,7 +119,13 @@ def test_wrong_names_and_folders_are_refused(tmp_path):
         LatentModel(described()).component("polka")
     with pytest.raises(ModelError, match="'transcription'"):
         open_latent("transcribe")
-    for bad in ({"prior": {"kind": "moon"}}, {"network": {"bars": 2}}, {"velocity": {"": [1, 2]}}, {"prior": None}):
+    for bad in (
+        {"prior": {"kind": "moon"}},
+        {"network": {"bars": 2}},
+        {"velocity": {"": [1, 2]}},
+        {"sliders": {"": [1]}},
+        {"prior": None},
+    ):
         with pytest.raises(ModelError, match="does not describe"):
             LatentModel(described(**bad))
     run = {"name": "r", "job": "latent", "network": NETWORK, "prior": PRIOR}
