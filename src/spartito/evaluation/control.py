@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -48,7 +49,7 @@ from spartito.style.latent_play import played
 from spartito.style.latent_song import LatentWarning, read_song
 from spartito.style.sliders import Wish, moved, normal_numbers, placed, slider_names
 
-__all__ = ["ACCEPTED", "control_table", "lines_of"]
+__all__ = ["ACCEPTED", "control_table", "lines_of", "slider_gains"]
 
 QUANTILES = (-2.0, -1.0, 0.0, 1.0, 2.0)  # deviations that a dimension is set to
 STEPS = (-2.0, -1.0, 1.0, 2.0)  # by which a code is moved
@@ -58,6 +59,7 @@ ENDS = 0.675  # deviations: the upper and the lower quarter of windows make an a
 CONTENT = 0.6  # chroma similarity of a genre move that succeeds
 STRETCH = 16  # bars of a song that are edited
 BPM = 120.0  # of the song that is made of them; nothing depends on it
+GAINS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0)  # among which the gains of sliders are chosen
 ACCEPTED = {"density": 0.8, "duration": 0.8, "others": 0.6, "off_target": 0.2, "chroma": 0.7}
 
 Judge = Callable[[np.ndarray], np.ndarray]
@@ -116,6 +118,29 @@ def control_table(
         report["songs"] = _songs(model, stretches, judge, asked, progress)
     report["accepted"] = _accepted(report)
     return report
+
+
+def slider_gains(model, states: np.ndarray) -> dict[str, float]:
+    """Slider -> deviations that its dimension has to go for a step, so that the attribute goes one when decoded.
+
+    Measured on windows (w, T, V) of songs that the model has not learnt from, and that it is not judged by. Others may
+    change by `ACCEPTED["off_target"]` a step in the mean: where a whole step would cost more, the gain is smaller.
+    """
+    told, found = _Windows(model, states), {}
+    plain = SimpleNamespace(**{name: getattr(model, name) for name in ("name", "config", "prior", "scale", "tags")})
+    for i, name in enumerate(slider_names(model)):
+        others, tried = np.arange(told.count) != i, []
+        for gain in GAINS:
+            plain.gains = {name: gain}
+            ones = [
+                step * (told.measures(likeliest(model, moved(plain, told.z, Wish({name: step})))) - told.numbers)
+                for step in (-1.0, 1.0)
+            ]
+            off = np.mean([np.abs(one[:, others].mean(axis=0)).mean() for one in ones]) if others.any() else 0.0
+            tried.append((abs(np.mean([one[:, i].mean() for one in ones]) - 1), gain, off))
+        fair = [t for t in tried if t[2] <= ACCEPTED["off_target"]] or tried[:1]
+        found[name] = min(fair)[1]
+    return found
 
 
 # -- windows -----------------------------------------------------------------------------------------------------------

@@ -91,6 +91,8 @@ class LatentModel:
         Tag -> usual quarter notes per minute; "" for all music.
     velocity : dict of np.ndarray, shape=(tracks, 16)
         Tag -> usual velocity at each step of the bar; "" for all music.
+    gains : dict of float
+        Attribute -> deviations that its slider goes for a step (`style/sliders.py`); 1 where none is told.
     sliders : dict of np.ndarray, shape=(k + 1, k)
         Tag -> what windows of it usually have on the slider dimensions, in deviations of the prior: their mean and,
         below it, the factor of their covariance; "" for all music. Empty when not told: then as the prior has it.
@@ -109,6 +111,7 @@ class LatentModel:
             self.velocity = {tag: np.reshape(rows, shape) for tag, rows in told.get("velocity", {}).items()}
             shape = (self.config.attributes + 1, self.config.attributes)
             self.sliders = {tag: np.reshape(rows, shape) for tag, rows in told.get("sliders", {}).items()}
+            self.gains = {str(name): float(gain) for name, gain in told.get("gains", {}).items()}
         except (KeyError, TypeError, ValueError, AttributeError, ParameterError) as error:
             raise ModelError(f"the config.json of {info.name} does not describe a latent space ({error!r})") from error
         self.bars, self.steps, self.latent = self.config.bars, BAR * self.config.bars, self.config.latent

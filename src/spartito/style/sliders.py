@@ -132,22 +132,23 @@ def moved(model, z: np.ndarray, wish: Wish, *, strength: np.ndarray | None = Non
 
 
 def placed(model, z: np.ndarray, name: str, quantile: float) -> np.ndarray:
-    """Codes (w, N_z) whose slider `name` stands at `quantile`, deviations, wherever it stood before."""
-    direction = natural(model, {name: 1.0})
-    i, dims = slider_names(model).index(name), slice(2, 2 + len(direction))
+    """Codes (w, N_z) whose slider `name` stands at `quantile`, deviations times its gain, wherever it stood before."""
+    i, direction = slider_names(model).index(name), natural(model, {name: 1.0})
+    dims, gain = slice(2, 2 + len(direction)), direction[i]
     spread, out = model.prior.deviations()[dims], np.array(z, dtype=np.float64)
-    out[:, dims] += ((quantile - out[:, 2 + i] / spread[i])[:, None] * direction) * spread
+    out[:, dims] += ((quantile - out[:, 2 + i] / (gain * spread[i]))[:, None] * direction) * spread
     return out
 
 
 def natural(model, attributes: Mapping[str, float]) -> np.ndarray:
     """(k,) deviations by which the slider dimensions go for steps of attributes.
 
-    What is asked, and for duration the least move of density and voices (of those not asked) that keeps the product
-    of notes and length: in logarithms, at the slopes of the scale around its middle.
+    What is asked times the gain of the slider (`evaluation.control.slider_gains`: decoders answer to less than what
+    they are told), and for duration the least move of density and voices (of those not asked) that keeps the product of
+    notes and length: in logarithms, at the slopes of the scale around its middle.
     """
-    names = slider_names(model)
-    shift = np.array([attributes.get(name, 0.0) for name in names])
+    names, gains = slider_names(model), getattr(model, "gains", {})
+    shift = np.array([attributes.get(name, 0.0) * gains.get(name, 1.0) for name in names])
     if not attributes.get("duration") or not set(TIED) <= set(names):
         return shift
     places, knots = model.scale.places(), model.scale.knots
