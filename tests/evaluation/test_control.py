@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spartito.evaluation.control import control_table, lines_of
+from spartito.evaluation.control import control_table, lines_of, slider_gains
 from spartito.models.musae_prior import Flower
 from spartito.notes.band_attributes import NormalScale, attributes
 from spartito.notes.four_tracks import HOLD, SILENT
@@ -119,3 +119,14 @@ def test_a_model_that_does_not_listen(bands):
     # the mean codes differ in what is listened to, so vectors still work
     assert report["vectors"]["density"]["slope"] == pytest.approx(1, abs=0.3)
     assert report["genre_vectors"]["taken"] == 1
+
+
+def test_gains_make_a_step_a_step(bands):
+    states = bands.states_of(bands.windows(optional=range(4)))
+    assert slider_gains(Known(), states)["density"] == pytest.approx(1, abs=0.2)
+    half = Known(obeys=0.5)
+    gains = slider_gains(half, states)
+    assert gains["density"] == pytest.approx(2, abs=0.3)
+    half.gains = gains
+    report = control_table(half, bands, windows=24, songs=0, optional=range(4))
+    assert report["sliders"]["density"]["slope"] == pytest.approx(1, abs=0.15)

@@ -212,3 +212,11 @@ def test_duration_takes_along_what_it_is_tied_to():
     np.testing.assert_allclose(
         moved(six, z, Wish({"duration": -1}))[:, 2:8] - z[:, 2:8], [[0.5, -1, 0, 0, 0, -0.5]] * 4
     )
+
+
+def test_gains_lengthen_a_step(model, piece):
+    eager = SimpleNamespace(**{**vars(model), "gains": {"density": 3.0}})
+    z = piece[1].z
+    np.testing.assert_allclose((moved(eager, z, Wish({"density": 1}))[:, 2] - z[:, 2]) / 0.001**0.5, 3.0)
+    np.testing.assert_allclose(sliders.placed(eager, z, "density", -1.0)[:, 2] / 0.001**0.5, -3.0)
+    np.testing.assert_allclose(sliders.placed(eager, z, "duration", 0.5)[:, 3] / 0.001**0.5, 0.5)
