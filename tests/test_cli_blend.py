@@ -88,6 +88,12 @@ def test_a_sampled_piano_piece_has_a_score(capfd, files):
     assert (files / "out" / "sample_0.musicxml").stat().st_size > 500
 
 
+def test_a_piano_model_draws_for_a_piano(capfd, files):
+    status, _, err = run_cli(capfd, "sample", "--model", "latent-piano", "--bars", 4, "-o", files / "out")
+    assert status == 0, err
+    assert (files / "out" / "sample_0.png").exists()
+
+
 def test_edit(capfd, files):
     status, out, err = run_cli(
         *(capfd, "edit", files / "a.mid", files / "broken.mid", "--density", "+1", "--keep", "drums,bass"),

@@ -5,7 +5,7 @@
          -> `finished_cover`: score, sound, picture, and the files
 
 Job
-    `cover_task` joins the three for `batch.run`, `cover_file` for one song. Songs share a group where a model gains
+    `cover_task` joins the three for `batch.run`. Songs share a group where a model gains
     from it (`SongArranger.share`): Pop2Piano until a batch is full, the mode of A2S in which bar follows bar. Each
     comes out as it does alone. The keys of outputs are formats, with several variants "label.format".
 """
@@ -56,7 +56,7 @@ from spartito.outputs_style import SWINGING, RestyleSettings, open_style_engine
 from spartito.outputs_style import check as check_style
 
 __all__ = ["COVER_DEFAULTS", "COVER_FORMATS", "CoverSettings", "check"]
-__all__ += ["cover_file", "cover_keys", "cover_name", "cover_task"]
+__all__ += ["cover_keys", "cover_name", "cover_task"]
 
 COVER_FORMATS = ("mid", "csv", *SCORE_FORMATS[:-1], "png", *SOUND_FORMATS, *ANALYSIS_FORMATS)
 COVER_DEFAULTS = ("mid", "csv", "musicxml", "pdf", "png", "wav", "json")
@@ -127,7 +127,7 @@ def check(settings: CoverSettings) -> None:
 
 
 def cover_keys(kinds: tuple[str, ...], settings: CoverSettings) -> list[str]:
-    """Keys of the outputs of `cover_file`: formats, or "label.format" when there are several variants."""
+    """Keys of the outputs of `cover_task`: formats, or "label.format" when there are several variants."""
     if len(settings.variants) == 1:
         return list(kinds)
     shared = [kind for kind in kinds if kind in ANALYSIS_FORMATS]
@@ -138,7 +138,7 @@ def cover_keys(kinds: tuple[str, ...], settings: CoverSettings) -> list[str]:
 
 
 def cover_name(stem: str, key: str, *, settings: CoverSettings) -> str:
-    """The file name of an output of `cover_file`; in compat mode of A2S as the original names it."""
+    """The file name of an output of `cover_task`; in compat mode of A2S as the original names it."""
     label, _, kind = key.rpartition(".")
     if kind in ANALYSIS_FORMATS:
         return f"{stem}_analysis.{kind}"
@@ -184,13 +184,6 @@ def cover_task(settings: CoverSettings) -> Grouped:
         partial(arranged_covers, settings=settings),
         partial(finished_cover, settings=settings),
     )
-
-
-def cover_file(
-    source: Path, outputs: Mapping[str, Path], *, settings: CoverSettings, progress: Progress | None = None
-) -> dict:
-    """Arrange a song for piano and write notes, score, picture, sound and analysis; see `finished_cover`."""
-    return cover_task(settings)(source, outputs, progress=progress)
 
 
 def begun_cover(source: Path, *, settings: CoverSettings, progress: Progress | None = None) -> Begun:

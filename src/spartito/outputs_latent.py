@@ -159,6 +159,7 @@ def blend_file(
     source: Path, outputs: Mapping[str, Path], *, settings: BlendFiles, progress: Progress | None = None
 ) -> dict:
     """Blend a MIDI file with a second one, and write all steps; errors as `edit_file`."""
+    from spartito.notes.layouts import layout_of
     from spartito.style.latent import blended
     from spartito.style.transfer import source_notes
 
@@ -171,8 +172,6 @@ def blend_file(
     panels = {f"{piece.share:.2f}": piece.states for piece in pieces}
     if morph:
         panels["morph"] = morph.states
-    from spartito.notes.layouts import layout_of
-
     title = f"{source.stem} to {settings.second.stem}"
     makers[f"{PICTURE}.png"] = partial(_picture, panels, layout=layout_of(report["layout"]), title=title)
     write_all(outputs, makers, progress, begin=WRITING)
@@ -201,7 +200,7 @@ def sample_file(
         title=settings.score.title or piece.notes.title,
         composer=settings.score.composer or piece.notes.composer,
     )
-    layout = layout_of("piano" if settings.options.get("piano") else "band")
+    layout = layout_of(piece.details["layout"])
     picture = partial(_picture, {"": piece.states}, layout=layout, title=notes.title)
     write_all(outputs, _makers(notes, settings, None) | {"png": picture}, progress, begin=WRITING)
     return {"notes": len(notes), "seconds": round(notes.duration, 3), **piece.report()}

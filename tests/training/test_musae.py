@@ -176,6 +176,13 @@ def test_priors_of_recipes():
         replace(TINY, loop=replace(TINY.loop, accumulate=2))
 
 
+def test_every_recipe_has_the_network_of_its_name():
+    assert set(job.CONFIGS) == set(job.NETWORKS)
+    for name, recipe in job.CONFIGS.items():
+        network = job.NETWORKS[name]
+        assert recipe.network == replace(network, attributes=recipe.network.attributes), name
+
+
 def test_published_recipes():
     paper, program = job.CONFIGS["paper"], job.CONFIGS["program"]
     assert (paper.batch, paper.loop.learning_rate, paper.decay, paper.beta) == (256, 1e-4, "inverse", "paper")

@@ -36,10 +36,9 @@ from spartito.errors import ParameterError
 from spartito.notes.four_tracks import HOLD, SILENT, STATES, expanded, held
 from spartito.notes.layouts import Layout
 
-__all__ = ["BEGINS", "KINDS", "QUIET", "SOUNDS", "Chances", "Lean", "chances", "drawn", "edited", "kinds", "mixed"]
+__all__ = ["BEGINS", "QUIET", "SOUNDS", "Chances", "Lean", "chances", "drawn", "edited", "kinds", "mixed"]
 
 QUIET, SOUNDS, BEGINS = range(3)  # kinds of cells: silence, a note sounding on, a note beginning
-KINDS = ("quiet", "sounds", "begins")
 WEIGHT = 0.2  # nats by which the source's own kind and pitch are preferred in an edit
 KIND_FLOOR, PITCH_FLOOR = 0.05, 0.02  # e of kinds and of pitches: what is rarer counts as never expected
 FINE_FLOOR = 1e-3  # e of rivals where the scores lean: what is next likeliest must be told from what never is

@@ -4,8 +4,8 @@
          -> states of the edited song -> notes of the source, those that changed, and new ones
 
 The codes are moved so that what comes out meets the wish (`style/sliders.py`), and what then still lacks is brought by
-scores that lean (`style/latent_lean.py`); cells change by differences
-(`style/latent_cells.py`), notes by what became of them (`style/latent_notes.py`).
+scores that lean (`style/latent_lean.py`); cells change by differences (`style/latent_cells.py`), notes by what became
+of them (`style/latent_notes.py`).
 """
 
 from __future__ import annotations

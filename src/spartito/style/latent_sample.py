@@ -157,7 +157,13 @@ def _one(model, settings: SampleSettings, shares: dict[str, float], seed: int) -
         notes = played(
             states, layout=model.layout, bpm=bpm, velocity=_velocity(model, shares), genre=shares, title=title
         )
-        details = {"model": model.name, "bars": settings.bars, "tempo": round(bpm, 2), "notes": len(notes)}
+        details = {
+            "model": model.name,
+            "layout": model.layout.name,
+            "bars": settings.bars,
+            "tempo": round(bpm, 2),
+            "notes": len(notes),
+        }
         details["genre"] = {tag: round(share, 3) for tag, share in shares.items()}
         return Sampled(notes, states, seed, attempt + 1, details)
     raise NotesError(

@@ -25,11 +25,23 @@ import numpy as np
 
 from spartito.analysis.beats import Beats
 from spartito.errors import NotesError, ParameterError
-from spartito.notes.four_tracks import BAR, BASS, GUITAR, Band, band, encode, expanded, held, track_roles, windows
+from spartito.notes.four_tracks import (
+    BAR,
+    BASS,
+    GUITAR,
+    SILENT,
+    Band,
+    band,
+    encode,
+    expanded,
+    held,
+    track_roles,
+    windows,
+)
 from spartito.notes.layouts import BAND, LAYOUTS, PIANO, Layout
 from spartito.notes.notes import Notes
 from spartito.notes.phrases import STEPS_PER_BEAT, by_quarters
-from spartito.style.latent_cells import Chances, chances
+from spartito.style.latent_cells import Chances, chances, overlapped
 from spartito.style.transfer import played_tracks, source_beats, source_notes
 
 __all__ = ["Codes", "LatentSong", "LatentWarning", "decode_song", "encode_song", "hop_of", "read_song", "window_starts"]
@@ -99,7 +111,7 @@ class LatentSong:
     @property
     def absent(self) -> np.ndarray:
         """(V,) bool: tracks of the layout that never sound."""
-        return (expanded(self.states) == 128).all(axis=0)
+        return (expanded(self.states) == SILENT).all(axis=0)
 
     def seconds(self, cell) -> np.ndarray:
         """Time of each place in cells (need not be whole)."""
@@ -264,7 +276,7 @@ def encode_states(model, states: np.ndarray, *, hop: int | None = None) -> Codes
     steps = BAR * model.bars
     starts = window_starts(len(states), steps=steps, hop=hop or hop_of(model.bars))
     if len(states) < steps:  # again from its beginning, until the window is full
-        begins = np.resize(states < 128, (steps, states.shape[1]))
+        begins = np.resize(states < SILENT, (steps, states.shape[1]))
         states = held(np.resize(expanded(states), (steps, states.shape[1])), attack=begins)
     z, _ = model.encode(windows(states, starts, steps=steps))
     return Codes(np.asarray(z), starts, steps)
@@ -293,6 +305,4 @@ def decode_song(model, z: np.ndarray, codes: Codes, length: int) -> Chances:
 
 def decode_logits(model, z: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     """(length, V, 130) log-probabilities, the mean of overlapping windows, for plain decoding."""
-    from spartito.style.latent_cells import overlapped
-
     return overlapped(model.decode(np.asarray(z, dtype=np.float32)), starts, length)

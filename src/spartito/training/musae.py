@@ -12,7 +12,9 @@ adversarial autoencoders' (ECAI 2020). `paper` has its size, its Adam at 1e-4 wi
 
 Differences, ours: the critic sees codes whitened by the prior, since it is 1-Lipschitz and would hardly notice a
 mismatch of 0.03; it learns five times a step, from the first one on, with Adam at (0.5, 0.9); beta rises over 0.6 of
-the training; attributes (`attribute`) get dimensions of their own.
+the training; attributes (`attribute`) get dimensions of their own, which are hidden from the critic, since genres
+differ in them; codes are kept near the prior by their moments, and dimensions from telling the same (`moments`,
+`likeness`, `elsewhere`: `musae_losses.py`); decoders learn to obey sliders (`control`: `musae_control.py`).
 """
 
 from __future__ import annotations
@@ -136,6 +138,8 @@ CONFIGS: dict[str, LatentRecipe] = {
     "small": _ours("small", report_every=50, validate_every=1_000),
     "piano": _ours("piano", report_every=50, validate_every=1_000),
     "small-16": _ours("small-16", batch=32, report_every=50, validate_every=1_000),
+    "lstm": _ours("lstm", report_every=50, validate_every=1_000),
+    "lstm-16": _ours("lstm-16", batch=32, report_every=50, validate_every=1_000),
     "large": _ours("large", batch=256, steps=14_000, learning_rate=5e-4),
     "large-16": _ours("large-16", batch=256, steps=10_000, learning_rate=5e-4),
     "paper": _published("paper", batch=256, learning_rate=1e-4, decay="inverse", beta="paper"),

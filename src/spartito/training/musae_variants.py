@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from spartito.notes.band_attributes import note_lengths
-from spartito.notes.four_tracks import SILENT, expanded, held
+from spartito.notes.four_tracks import HOLD, SILENT, expanded, held
 from spartito.notes.layouts import Layout
 from spartito.notes.phrases import STEPS_PER_BEAT
 
@@ -184,7 +184,7 @@ def _fewer(states, random, layout):
     out, tracks = states.copy(), np.flatnonzero(layout.pitched)
     quiet = tracks[random.integers(0, len(tracks), len(states))]
     rows = np.arange(len(states))
-    out[rows, :, quiet] = 129
+    out[rows, :, quiet] = HOLD
     out[rows, 0, quiet] = SILENT
     return out
 
