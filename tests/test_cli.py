@@ -257,7 +257,7 @@ def test_models_soundfont_version_help(capfd):
     status, out, _ = run_cli(capfd, "soundfont")
     assert status == 0 and "FluidR3_GM" in out and "MIT" in out
     assert run_cli(capfd, "--version") == (0, f"spartito {spartito.__version__}\n", "")
-    commands = "cover restyle analyze separate transcribe score synthesize".split()
+    commands = "cover restyle edit blend sample analyze separate transcribe score synthesize".split()
     commands += "evaluate models soundfont train export convert".split()
     status, out, _ = run_cli(capfd, "--help")
     assert status == 0 and all(command in out for command in commands)
