@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spartito.evaluation.control import control_table, lines_of, slider_gains
+from spartito.evaluation.control import control_table, slider_gains
 from spartito.models.musae_prior import Flower
 from spartito.notes.band_attributes import NormalScale, attributes
 from spartito.notes.four_tracks import HOLD, SILENT
@@ -105,8 +105,6 @@ def test_a_model_that_obeys(bands):
     assert edits["rho"] > 0.8 and edits["miss"] <= edits["open_miss"] + 1e-9 and edits["off_target"] == 0
     assert report["songs"]["genre"]["up"] > 0.5
     assert all(report["accepted"]["windows"]["density"].values())
-    text = "\n".join(lines_of(report))
-    assert "density" in text and "genre" in text and "songs of 16 bars" in text
 
 
 def test_a_model_that_does_not_listen(bands):

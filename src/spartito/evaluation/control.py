@@ -2,7 +2,7 @@
 
 Job
     `control_table` moves the codes of windows along each slider and to each genre, decodes them, and says what came of
-    it; then it edits stretches of songs as `edit` does, with and without a look at the result. `lines_of` prints it.
+    it; then it edits stretches of songs as `edit` does, with and without a look at the result.
 
 Figures of a slider (attributes in deviations, `NormalScale`, as `sliders.normal_numbers` has them)
     rho          Spearman's correlation of the quantile that the dimension is set to and of the attribute measured, over
@@ -49,7 +49,7 @@ from spartito.style.latent_play import played
 from spartito.style.latent_song import LatentWarning, read_song
 from spartito.style.sliders import Wish, moved, normal_numbers, placed, slider_names
 
-__all__ = ["ACCEPTED", "control_table", "lines_of", "slider_gains"]
+__all__ = ["ACCEPTED", "control_table", "slider_gains"]
 
 QUANTILES = (-2.0, -1.0, 0.0, 1.0, 2.0)  # deviations that a dimension is set to
 STEPS = (-2.0, -1.0, 1.0, 2.0)  # by which a code is moved
@@ -366,25 +366,3 @@ def _accepted(report: dict) -> dict:
             for name, f in figures.items()
         }
     return found
-
-
-def lines_of(report: dict) -> list[str]:
-    """The report as tables of text."""
-    lines = []
-    tables = [(name, report.get(name, {})) for name in ("sliders", "vectors")]
-    songs = report.get("songs", {})
-    tables += [(f"songs of {songs['bars']} bars, edited", songs["sliders"])] if songs.get("sliders") else []
-    for title, rows in tables:
-        if rows:
-            columns = list(next(iter(rows.values())))
-            lines.append(f"{title:28}" + "".join(f"{c:>13}" for c in columns))
-            lines += [f"  {name:26}" + "".join(f"{row[c]:13.3f}" for c in columns) for name, row in rows.items()]
-    for title, row in (
-        ("genre", report.get("genre")),
-        ("genre_vectors", report.get("genre_vectors")),
-        ("combined", {k: v for k, v in songs.get("combined", {}).items() if k != "asked"}),
-        ("genre of songs, edited", songs.get("genre")),
-    ):
-        if row:
-            lines.append(f"{title:28}" + "  ".join(f"{name} {value:.3f}" for name, value in row.items()))
-    return lines
