@@ -24,7 +24,7 @@ from spartito.notes.notes import Notes
 from spartito.style.latent_cells import WEIGHT, drawn, edited
 from spartito.style.latent_lean import lean_of, leant
 from spartito.style.latent_notes import locked_whole, rewritten
-from spartito.style.latent_song import LatentSong, _warn, decode_logits, decode_song, encode_song
+from spartito.style.latent_song import LatentSong, decode_logits, decode_song, encode_song, warn
 from spartito.style.sliders import Wish, calibrated, moved
 
 __all__ = ["EditSettings", "Edited", "bar_mask", "edit_song", "parse_bars", "parse_shares"]
@@ -230,7 +230,7 @@ def _differences(model, song, codes, wish, locked, settings, progress) -> tuple[
         states, report = _leaning(model, song, wish, expected(z), weight, one, states, report, part)
     for name, steps in wish.attributes.items():
         if abs(steps - report["reached"][name]) > max(TOO_LITTLE * abs(steps), SLIGHT):
-            _warn(f"{name}: {steps:+g} steps were asked for, {report['reached'][name]:+.2f} could be reached here")
+            warn(f"{name}: {steps:+g} steps were asked for, {report['reached'][name]:+.2f} could be reached here")
     return states, {"sliders": report}
 
 
@@ -302,7 +302,7 @@ def _window_share(song: LatentSong, codes, free: np.ndarray) -> np.ndarray:
 def _say(song: LatentSong) -> None:
     if song.passing:
         names = ", ".join(_track_name(song.notes, i) for i in song.passing)
-        _warn(f"the model has one track each of {', '.join(song.layout.tracks)}; left as they are: {names}")
+        warn(f"the model has one track each of {', '.join(song.layout.tracks)}; left as they are: {names}")
 
 
 def _track_name(notes: Notes, track: int) -> str:

@@ -25,7 +25,7 @@ from spartito.notes.four_tracks import SILENT
 from spartito.notes.layouts import Layout
 from spartito.notes.phrases import STEPS_PER_BEAT
 from spartito.style.latent_cells import BEGINS, QUIET, SOUNDS, Lean
-from spartito.style.sliders import _cut, _weights, measured, slider_names
+from spartito.style.sliders import heard_windows, measured, side_by_side, slider_names
 
 __all__ = ["lean_of", "leant"]
 
@@ -81,7 +81,7 @@ def leant(
     states, amounts, and the change of every attribute in steps
     """
     names = slider_names(model)
-    windows = _weights(_cut(model, source))  # those that had notes, whatever becomes of them
+    windows = heard_windows(side_by_side(model, source))  # those that had notes, whatever becomes of them
     base = measured(model, source, weight=windows)
     wanted = np.array([asked.get(name, 0.0) for name in names])
     mine = np.array([name in asked for name in names])

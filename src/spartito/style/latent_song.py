@@ -44,7 +44,17 @@ from spartito.notes.phrases import STEPS_PER_BEAT, by_quarters
 from spartito.style.latent_cells import Chances, chances, overlapped
 from spartito.style.transfer import played_tracks, source_beats, source_notes
 
-__all__ = ["Codes", "LatentSong", "LatentWarning", "decode_song", "encode_song", "hop_of", "read_song", "window_starts"]
+__all__ = [
+    "Codes",
+    "LatentSong",
+    "LatentWarning",
+    "decode_song",
+    "encode_song",
+    "hop_of",
+    "read_song",
+    "warn",
+    "window_starts",
+]
 
 OTHER = -1  # a track that no cell belongs to
 LAST_PIANO = 7  # General MIDI program
@@ -244,16 +254,16 @@ def warn_of(song: LatentSong, *, name: str = "") -> None:
     """Say what is not as the models know it."""
     name = f"{name}: " if name else ""
     if song.beats_by == "tracked":
-        _warn(f"{name}the file tells no beats that its notes keep to: they are found in the notes, and may be wrong")
+        warn(f"{name}the file tells no beats that its notes keep to: they are found in the notes, and may be wrong")
     elif song.beats_by == "even":
-        _warn(f"{name}too few notes to find a beat in: an even one is assumed")
+        warn(f"{name}too few notes to find a beat in: an even one is assumed")
     if not song.four:
         metres = ", ".join(dict.fromkeys(f"{n}/{d}" for _, n, d in song.beats.signatures))
         bars = "this piece has bars of several lengths" if metres == "4/4" else f"this piece is in {metres}"
-        _warn(f"{name}the models learned from bars of four quarter notes; {bars}: it is gone through by beats")
+        warn(f"{name}the models learned from bars of four quarter notes; {bars}: it is gone through by beats")
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     warnings.warn(text, LatentWarning, stacklevel=3)
 
 

@@ -43,11 +43,13 @@ __all__ = [
     "Wish",
     "calibrated",
     "genre_shares",
+    "heard_windows",
     "measured",
     "moved",
     "natural",
     "normal_numbers",
     "placed",
+    "side_by_side",
     "slider_names",
     "smooth",
 ]
@@ -219,22 +221,23 @@ def normal_numbers(scale: NormalScale, values: np.ndarray) -> np.ndarray:
 def measured(model, states: np.ndarray, *, weight: np.ndarray | None = None) -> np.ndarray:
     """(k,): attributes of a song's states (T, V), in deviations, mean over its windows side by side.
 
-    `weight` (windows,) as `_weights` gives it; by it, windows without notes count for nothing.
+    `weight` (windows,) as `heard_windows` gives it; by it, windows without notes count for nothing.
     """
-    cut = _cut(model, states)
-    weight = _weights(cut) if weight is None else weight
+    cut = side_by_side(model, states)
+    weight = heard_windows(cut) if weight is None else weight
     numbers = normal_numbers(model.scale, attributes(cut, layout=model.layout))
     return weight @ numbers[:, : model.config.attributes] / max(weight.sum(), 1e-9)
 
 
-def _cut(model, states: np.ndarray) -> np.ndarray:
+def side_by_side(model, states: np.ndarray) -> np.ndarray:
     """(c, steps, V) windows side by side; a rest of less than half a window goes with none."""
     steps = BAR * model.bars
     count = max(1, round(len(states) / steps))
     return windows(np.asarray(states), steps * np.arange(count), steps=steps)
 
 
-def _weights(cut: np.ndarray) -> np.ndarray:
+def heard_windows(cut: np.ndarray) -> np.ndarray:
+    """(c,) float: 1 for windows (c, steps, V) in which a note begins, else 0."""
     return (cut < SILENT).any(axis=(1, 2)).astype(np.float64)
 
 
@@ -291,7 +294,7 @@ def calibrated(
     start = _turned(model, z, wish, strength)
     wanted = np.array([wish.attributes.get(name, 0.0) for name in names])
     turned = np.asarray(render(start[None])[0])
-    weight = _weights(_cut(model, source))
+    weight = heard_windows(side_by_side(model, source))
     base, begun = (measured(model, states, weight=weight) for states in (source, turned))
     asked = np.array([name in wish.attributes for name in names], dtype=bool)
     target = np.where(asked, base + wanted, begun)  # what stays, stays as the genre made it
@@ -331,7 +334,7 @@ def calibrated(
 
 
 def _heard(model, states: np.ndarray) -> np.ndarray:
-    return np.asarray(model.encode(_cut(model, states))[0], dtype=np.float64)
+    return np.asarray(model.encode(side_by_side(model, states))[0], dtype=np.float64)
 
 
 def _chroma(source: np.ndarray, states: np.ndarray, layout) -> float:
