@@ -38,6 +38,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -166,10 +167,8 @@ def fingerprint(engine: str, opened) -> str:
     else:
         label = engine.partition("=")[0].split("+")[0]
         files = [package / f"{name}.py" for name in (*CODE, *OWN.get(label, ()))]
-        try:
+        with suppress(SpartitoError):  # an engine may have no weights of its own
             files += weights_of(engine)
-        except SpartitoError:
-            pass  # an engine without weights of its own
     digest = hashlib.sha1()
     for path in files:
         digest.update(path.read_bytes())

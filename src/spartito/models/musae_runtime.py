@@ -43,7 +43,6 @@ class LatentSettings:
     layout: str = "band"
     attributes: int = 0
     """Dimensions 2, 3, ... of z that tell attributes, see `notes/band_attributes.py`."""
-    hierarchical: bool = False
 
     @classmethod
     def from_dict(cls, network: dict) -> LatentSettings:
